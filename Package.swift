@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
+//
+//     4  goproxy-server  goproxy-node  goproxy-bench
+//     3  Tunnel, and above it Fleet (the server's own)
+//     2  Mux   Reactor   TLS
+//     1  Buffers   Logging   Flags
+//     0  CLinux   COpenSSL
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["Support"], swiftSettings: strict)
+}
+
+let package = Package(
+    name: "goproxy",
+    products: [
+        .executable(name: "goproxy-server", targets: ["goproxy-server"]),
+        .executable(name: "goproxy-node", targets: ["goproxy-node"]),
+        .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
+    ],
+    targets: [
+        .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+
+        library("Buffers"),
+        library("Logging"),
+        library("Flags"),
+
+        library("Mux"),
+        library("Reactor", ["Buffers", "Logging", "CLinux"]),
+        library("TLS", ["Buffers", "COpenSSL"]),
+
+        library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
+        library("Fleet", ["Buffers", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
+
+        program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
+        program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
+        program("goproxy-bench", ["Flags"]),
+
+        .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        tests("FlagsTests", ["Flags"]),
+        tests("LoggingTests", ["Logging"]),
+        tests("BuffersTests", ["Buffers"]),
+        tests("MuxTests", ["Mux"]),
+        tests("ReactorTests", ["Reactor"]),
+        tests("TLSTests", ["TLS", "Buffers"]),
+        tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging"]),
+        tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS"]),
+        tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests("TidyTests"),
+    ]
+)

@@ -1,0 +1,41 @@
+// epoll, eventfd, signalfd, timerfd, accept4, prctl: the parts of Linux that Swift's Glibc module leaves out.
+#ifndef GOPROXY_CLINUX_H
+#define GOPROXY_CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+// accept4 is declared only under _GNU_SOURCE, which the importer may have decided before this header is read.
+extern int accept4(int, struct sockaddr *, socklen_t *, int);
+
+#ifndef TCP_NOTSENT_LOWAT
+#define TCP_NOTSENT_LOWAT 25
+#endif
+#ifndef TCP_USER_TIMEOUT
+#define TCP_USER_TIMEOUT 18
+#endif
+
+// Macros with casts or arguments do not reach Swift.
+static const uint32_t goproxy_EPOLLIN = EPOLLIN;
+static const uint32_t goproxy_EPOLLOUT = EPOLLOUT;
+static const uint32_t goproxy_EPOLLERR = EPOLLERR;
+static const uint32_t goproxy_EPOLLHUP = EPOLLHUP;
+static const uint32_t goproxy_EPOLLRDHUP = EPOLLRDHUP;
+static const uint32_t goproxy_EPOLLET = 1u << 31;
+
+// prctl is variadic, and variadic C functions are not imported.
+static inline int goproxy_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, (unsigned long)on, 0, 0, 0); }
+
+#endif
