@@ -59,6 +59,13 @@ struct TidinessTests {
         #expect(Tidiness.unfinishedMarks(in: planted("let \(mark)S = 1")).isEmpty)
     }
 
+    @Test func `tests run in release mode, where nothing is testable by attribute`() {
+        // Optimised as shipped, a module keeps its internals to itself; what tests hold is `package`.
+        let attribute = "@" + "testable"
+        let files = PackageTree.files(under: "Tests", endingIn: ".swift").filter { $0.text.contains(attribute) }
+        #expect(files.map(\.path) == [])
+    }
+
     @Test func `files are short enough to be read from the top`() {
         let lengths = Tidiness.lengths(of: allText)
         for (path, lines) in lengths where lines > 250 { print("long file: \(lines) lines: \(path)") }
