@@ -66,7 +66,9 @@ struct ReceiveWindow {
             pool -= limitBytes
             increment += limitBytes
             limitBytes *= 2
-        } else if slow, limitBytes > max(firstBytes, Credit.comfortableWindowBytes), increment >= limitBytes / 2 {
+        } else if slow, limitBytes > max(firstBytes, Credit.comfortableWindowBytes),
+            increment >= limitBytes / 2
+        {
             limitBytes /= 2
             pool += limitBytes
             increment -= limitBytes

@@ -58,11 +58,13 @@ package struct Frame {
 
     /// Writes a header at `target`, which has room for 8 bytes.
     package static func writeHeader(
-        _ kind: FrameKind, stream: StreamID, flags: UInt8 = 0, payloadBytes: Int, at target: UnsafeMutableRawPointer
+        _ kind: FrameKind, stream: StreamID, flags: UInt8 = 0, payloadBytes: Int,
+        at target: UnsafeMutableRawPointer
     ) {
         assert(kind.payloadBytes.contains(payloadBytes))
         let word =
-            UInt64(stream.rawValue) << 32 | UInt64(kind.rawValue) << 24 | UInt64(flags) << 16 | UInt64(payloadBytes)
+            UInt64(stream.rawValue) << 32 | UInt64(kind.rawValue) << 24 | UInt64(flags) << 16
+            | UInt64(payloadBytes)
         target.storeBytes(of: word.bigEndian, as: UInt64.self)
     }
 }
@@ -82,7 +84,9 @@ package struct FrameReader {
         if rest == 0 { return nil }
         guard rest >= Frame.headerBytes else { throw .truncatedFrame }
         let word = UInt64(bigEndian: record.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-        guard let kind = FrameKind(rawValue: UInt8(truncatingIfNeeded: word >> 24)) else { throw .unknownKind }
+        guard let kind = FrameKind(rawValue: UInt8(truncatingIfNeeded: word >> 24)) else {
+            throw .unknownKind
+        }
         let flags = UInt8(truncatingIfNeeded: word >> 16)
         let length = Int(word & 0xffff)
         guard kind.payloadBytes.contains(length) else { throw .wrongLength }

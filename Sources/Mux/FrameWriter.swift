@@ -55,10 +55,13 @@ struct FrameWriter {
         position += bytes.count
     }
 
-    private mutating func begin(_ kind: FrameKind, _ stream: StreamID, payloadBytes: Int, flags: UInt8 = 0) -> Bool {
+    private mutating func begin(_ kind: FrameKind, _ stream: StreamID, payloadBytes: Int, flags: UInt8 = 0)
+        -> Bool
+    {
         guard room >= Frame.headerBytes + payloadBytes else { return false }
         Frame.writeHeader(
-            kind, stream: stream, flags: flags, payloadBytes: payloadBytes, at: buffer.baseAddress! + position)
+            kind, stream: stream, flags: flags, payloadBytes: payloadBytes, at: buffer.baseAddress! + position
+        )
         position += Frame.headerBytes
         return true
     }
