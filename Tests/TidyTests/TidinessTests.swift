@@ -62,7 +62,9 @@ struct TidinessTests {
     @Test func `tests run in release mode, where nothing is testable by attribute`() {
         // Optimised as shipped, a module keeps its internals to itself; what tests hold is `package`.
         let attribute = "@" + "testable"
-        let files = PackageTree.files(under: "Tests", endingIn: ".swift").filter { $0.text.contains(attribute) }
+        let files = PackageTree.files(under: "Tests", endingIn: ".swift").filter {
+            $0.text.contains(attribute)
+        }
         #expect(files.map(\.path) == [])
     }
 
