@@ -5,7 +5,7 @@
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 
 fail() {
-    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    printf 'deploy/%s: %s\n' "${0##*/}" "$*" >&2
     exit 1
 }
 
