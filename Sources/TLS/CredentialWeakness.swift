@@ -17,7 +17,7 @@ extension Credential {
         }
         let bytes = Array(uuid.utf8)
         let plain = GuessEstimate.withoutSeparators(bytes)
-        if GuessEstimate.words.contains(where: { plain == Array($0.utf8) }) {
+        if GuessEstimate.words.contains(plain.map(GuessEstimate.lowercased)) {
             return "is a well-known example"
         }
         if uuid.count < leastCharacters { return "is shorter than \(leastCharacters) characters" }
@@ -48,9 +48,9 @@ struct GuessEstimate {
     let bits: Double
 
     var reason: String? {
-        bits >= Credential.leastEntropyBits
-            ? nil
-            : "can be guessed: about \(Int(bits)) bits of randomness where \(Int(Credential.leastEntropyBits)) are needed"
+        let needed = Credential.leastEntropyBits
+        if bits >= needed { return nil }
+        return "can be guessed: about \(Int(bits)) bits of randomness where \(Int(needed)) are needed"
     }
 
     /// Each counts as one choice out of a dictionary, wherever it stands.
@@ -60,7 +60,7 @@ struct GuessEstimate {
         "goproxy", "default", "example", "letmein", "welcome", "administrator", "admin", "qwerty", "iloveyou",
         "server", "client", "proxy", "tunnel", "node", "uuid", "test", "token", "credential", "deadbeef",
         "cafebabe",
-    ]
+    ].map { Array($0.utf8) }
     private static let wordBits = 6.0
     private static let likelyBits = 0.5
     private static let commonPairBits = 2.0
@@ -68,20 +68,21 @@ struct GuessEstimate {
         .map { Array($0.utf8) }
     /// Two of three letter pairs of English text, one of six of random letters.
     private static let commonPairs = Set(
-        ("th he in er an re nd at on nt ha es st en ed to it ou ea hi is or ti as te et ng of al de se le sa si ar"
-            + " ve ra ld ur ro ri co ic io me ne li ll ma om ot ca ce ho no pe ch be so la us ee ss wa wh do rs ai el"
-            + " il da bo ow lo un ut sh op ac tr ge rr tt pl ck mo po ke")
+        ("th he in er an re nd at on nt ha es st en ed to it ou ea hi is or ti as te et ng of al"
+            + " de se le sa si ar ve ra ld ur ro ri co ic io me ne li ll ma om ot ca ce ho no pe ch be"
+            + " so la us ee ss wa wh do rs ai el il da bo ow lo un ut sh op ac tr ge rr tt pl ck mo po"
+            + " ke")
             .split(separator: " ").map { Array($0.utf8) })
 
     init(_ characters: [UInt8]) {
-        let lower = characters.map { Self.isUpper($0) ? $0 | 0x20 : $0 }
+        let lower = characters.map(Self.lowercased)
         let full = Self.bitsPerCharacter(characters)
         var bits = 0.0
         var index = 0
         while index < lower.count {
-            if let word = Self.words.first(where: { lower[index...].starts(with: $0.utf8) }) {
-                bits += min(Self.wordBits, Double(word.utf8.count) * full)
-                index += word.utf8.count
+            if let word = Self.words.first(where: { lower[index...].starts(with: $0) }) {
+                bits += min(Self.wordBits, Double(word.count) * full)
+                index += word.count
                 continue
             }
             let repeated = Self.lengthOfRepeat(in: lower, at: index)
@@ -98,6 +99,10 @@ struct GuessEstimate {
 
     static func withoutSeparators(_ bytes: [UInt8]) -> [UInt8] {
         bytes.filter { !" -_.:/{}".utf8.contains($0) }
+    }
+
+    static func lowercased(_ byte: UInt8) -> UInt8 {
+        isUpper(byte) ? byte | 0x20 : byte
     }
 
     private static func isUpper(_ byte: UInt8) -> Bool {
@@ -117,7 +122,7 @@ struct GuessEstimate {
         if characters.contains(where: { isalnum(Int32($0)) == 0 }) { alphabet += 16 }
         let distinct = Double(Set(characters).count)
         let expected = alphabet * (1 - pow(1 - 1 / alphabet, Double(characters.count)))
-        return log2(max(distinct < 0.6 * expected ? distinct : alphabet, 1))
+        return log2(max(distinct < 0.5 * expected ? distinct : alphabet, 1))
     }
 
     /// How many characters from `index` on are a copy of characters that stand before; a copy may overlap

@@ -96,7 +96,8 @@ package final class TLSEngine {
         }
     }
 
-    /// Decrypts into `buffer`, which is not empty.
+    /// Decrypts into `buffer`, which is not empty. May append to `output` (the answer to a key update, an
+    /// alert), so flush after reading too.
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadResult {
         if let failure { return .failed(failure) }
         if isClosedByPeer { return .closed }

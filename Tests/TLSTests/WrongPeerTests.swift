@@ -1,7 +1,8 @@
 import Buffers
 import COpenSSL
-import TLS
 import Testing
+
+@testable import TLS
 
 @Suite struct WrongPeerTests {
     /// What the server answers to a client, and how it fails.
@@ -230,6 +231,7 @@ import Testing
             #expect(SSL_CTX_get_num_tickets(handle) == 0)
             #expect(SSL_CTX_get_max_early_data(handle) == 0 && SSL_CTX_get_recv_max_early_data(handle) == 0)
             #expect(goproxy_SSL_CTX_get_session_cache_mode(handle) == 0)
+            #expect(SSL_CTX_get_verify_mode(handle) == (context.isClient ? SSL_VERIFY_PEER : SSL_VERIFY_NONE))
             let mode = goproxy_SSL_CTX_get_mode(handle)
             #expect(mode & Int(SSL_MODE_ENABLE_PARTIAL_WRITE) != 0)
             #expect(mode & Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) != 0)
