@@ -42,7 +42,8 @@ package final class ByteQueue {
         var used = 0
         var chunk = first
         while let current = chunk, used < vectors.count {
-            vectors[used] = iovec(iov_base: current.base + current.read, iov_len: current.filled - current.read)
+            vectors[used] = iovec(
+                iov_base: current.base + current.read, iov_len: current.filled - current.read)
             used += 1
             chunk = current.next
         }

@@ -20,16 +20,21 @@ package struct DataDirectory: Sendable {
     /// Makes the folder (0700) if it is not there; refuses one that others may enter.
     package init(_ path: String) throws(Failure) {
         self.path = path
-        guard path.hasPrefix("/") || !path.isEmpty else { throw Failure(description: "data directory: no path") }
+        guard path.hasPrefix("/") || !path.isEmpty else {
+            throw Failure(description: "data directory: no path")
+        }
         var status = stat()
         if stat(path, &status) != 0 {
             try Self.make(path)
             guard stat(path, &status) == 0 else { throw Self.failure(path, "cannot look at it") }
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw Failure(description: "data directory: \(path): not a folder") }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw Failure(description: "data directory: \(path): not a folder")
+        }
         guard status.st_mode & 0o077 == 0 else {
             let mode = String(status.st_mode & 0o777, radix: 8)
-            throw Failure(description: "data directory: \(path): others may enter it (mode \(mode)): chmod 700 \(path)")
+            throw Failure(
+                description: "data directory: \(path): others may enter it (mode \(mode)): chmod 700 \(path)")
         }
     }
 
@@ -60,7 +65,9 @@ package struct DataDirectory: Sendable {
         guard descriptor >= 0 else { throw Self.failure(new, "cannot write it") }
         let isWritten = write(descriptor, key.seed, 32) == 32 && fsync(descriptor) == 0
         close(descriptor)
-        guard isWritten, link(new, file) == 0 || errno == EEXIST else { throw Self.failure(new, "cannot write it") }
+        guard isWritten, link(new, file) == 0 || errno == EEXIST else {
+            throw Self.failure(new, "cannot write it")
+        }
         unlink(new)
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         fsync(folder)

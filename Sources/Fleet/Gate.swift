@@ -73,7 +73,8 @@ final class Gate: AcceptHandler {
         limits.left(visitor.address, failed: failure != nil, now: loop.now)
         guard let failure else { return }
         Log.limited(
-            .warn, "handshake-failed", key: "\(visitor.address.host) \(failure)", ("address", visitor.address),
+            .warn, "handshake-failed", key: "\(visitor.address.host) \(failure)",
+            ("address", visitor.address),
             ("reason", failure))
     }
 
@@ -113,7 +114,8 @@ final class Gate: AcceptHandler {
                 let scratch = gate.loop.scratch
                 // The whole first record at most: what follows it is read by the handshake.
                 scratch.vectors[0] = iovec(
-                    iov_base: scratch.input.baseAddress, iov_len: 5 + Gate.maximumFirstRecordBytes - firstBytes.count)
+                    iov_base: scratch.input.baseAddress,
+                    iov_len: 5 + Gate.maximumFirstRecordBytes - firstBytes.count)
                 switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
                 case .bytes(let count):
                     firstBytes.append(contentsOf: scratch.input[..<count])
@@ -138,7 +140,8 @@ final class Gate: AcceptHandler {
         }
 
         private static func guess(_ bytes: [UInt8]) -> String {
-            for word in ["GET ", "POST", "HEAD", "PUT ", "OPTI", "CONN", "PRI "] where bytes.starts(with: word.utf8) {
+            for word in ["GET ", "POST", "HEAD", "PUT ", "OPTI", "CONN", "PRI "]
+            where bytes.starts(with: word.utf8) {
                 return "an HTTP client"
             }
             if bytes.starts(with: "SSH-".utf8) { return "an SSH client" }
@@ -151,7 +154,8 @@ final class Gate: AcceptHandler {
             let gate = gate
             do throws(TLSFailure) {
                 let handshake = try Handshake(
-                    role: .accepter, transport: transport, context: gate.context, key: gate.key, hello: gate.hello,
+                    role: .accepter, transport: transport, context: gate.context, key: gate.key,
+                    hello: gate.hello,
                     loop: gate.loop, timeout: deadline - min(gate.loop.now, deadline), judge: gate.judge,
                     completion: { [weak self] result in self?.finished(result) })
                 self.handshake = handshake

@@ -36,7 +36,8 @@ package final class Registry {
 
     /// The node that has proved `identity` and signs with `publicKey`.
     func peer(identity: [UInt8]?, publicKey: [UInt8]) -> Peer? {
-        guard let identity, let entry = entries[identity], constantTimeEqual(entry.publicKey, publicKey) else { return nil }
+        guard let identity, let entry = entries[identity], constantTimeEqual(entry.publicKey, publicKey)
+        else { return nil }
         return entry.peer
     }
 }

@@ -32,7 +32,8 @@ package final class Server {
     package func declare(_ name: String, credential: Credential) -> Peer {
         let peer = registry.declare(name, settings: settings, loop: loop)
         registry.admit(
-            identity: credential.id, psk: credential.psk, publicKey: SigningKey(seed: credential.signingSeed).publicKey,
+            identity: credential.id, psk: credential.psk,
+            publicKey: SigningKey(seed: credential.signingSeed).publicKey,
             as: peer)
         return peer
     }
@@ -48,7 +49,8 @@ package final class Server {
             throw ServerFailure(description: "TLS: \(error)")
         }
         let gate = Gate(
-            context: context, key: key, hello: hello, settings: settings, maximumPerSource: maximumPerSource, loop: loop,
+            context: context, key: key, hello: hello, settings: settings, maximumPerSource: maximumPerSource,
+            loop: loop,
             judge: { [registry] hello, identity in
                 registry.peer(identity: identity, publicKey: hello.publicKey) == nil
                     ? "the node's signing key is not the one on record" : nil
@@ -65,7 +67,8 @@ package final class Server {
     }
 
     private func admitted(_ connection: SecuredConnection, _ address: SocketAddress) {
-        guard let peer = registry.peer(identity: connection.identity, publicKey: connection.hello.publicKey) else {
+        guard let peer = registry.peer(identity: connection.identity, publicKey: connection.hello.publicKey)
+        else {
             return connection.transport.close()
         }
         peer.adopt(connection.transport, records: connection.records, role: .accepter)

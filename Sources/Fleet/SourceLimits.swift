@@ -44,7 +44,9 @@ struct SourceLimits {
         }
         let source = Source(family: address.family, network: address.high)
         var record = sources[source] ?? Record()
-        if record.penaltyUntil > now, record.penaltyUntil - now > Self.penaltyLimit { return "too many failures" }
+        if record.penaltyUntil > now, record.penaltyUntil - now > Self.penaltyLimit {
+            return "too many failures"
+        }
         if record.waiting >= maximumPerSource { return "too many connections from one source" }
         if sources[source] == nil, sources.count >= Self.maximumSources { forgetHarmless(now) }
         record.waiting += 1
@@ -59,7 +61,8 @@ struct SourceLimits {
         guard var record = sources[source] else { return }
         record.waiting -= 1
         if failed {
-            record.penaltyUntil = min(max(record.penaltyUntil, now) + Self.penaltyEach, now + Self.penaltyMost)
+            record.penaltyUntil = min(
+                max(record.penaltyUntil, now) + Self.penaltyEach, now + Self.penaltyMost)
         }
         sources[source] = record.waiting == 0 && record.penaltyUntil <= now ? nil : record
     }
@@ -68,7 +71,9 @@ struct SourceLimits {
     private mutating func forgetHarmless(_ now: UInt64) {
         sources = sources.filter { $0.value.waiting > 0 || $0.value.penaltyUntil > now }
         guard sources.count >= Self.maximumSources else { return }
-        let idle = sources.filter { $0.value.waiting == 0 }.sorted { $0.value.penaltyUntil < $1.value.penaltyUntil }
+        let idle = sources.filter { $0.value.waiting == 0 }.sorted {
+            $0.value.penaltyUntil < $1.value.penaltyUntil
+        }
         for (source, _) in idle.prefix(Self.maximumSources / 4) { sources[source] = nil }
     }
 }

@@ -27,7 +27,9 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
         self.address = address
         guard !address.isEmpty else { throw EndpointError("an empty address") }
         // Control characters in a name can only be a mistake or an attempt on a log.
-        guard address.utf8.allSatisfy({ $0 > 32 && $0 != 127 }) || domain == .unix && !address.utf8.contains(0) else {
+        guard
+            address.utf8.allSatisfy({ $0 > 32 && $0 != 127 }) || domain == .unix && !address.utf8.contains(0)
+        else {
             throw EndpointError("a space or control character")
         }
         guard domain != .unix else {
@@ -37,7 +39,9 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
             return
         }
         let (host, service) = try Self.split(address)
-        guard host.utf8.count <= Self.maximumHostBytes else { throw EndpointError("a host longer than 255 bytes") }
+        guard host.utf8.count <= Self.maximumHostBytes else {
+            throw EndpointError("a host longer than 255 bytes")
+        }
         self.host = host
         port = try Self.port(service)
         let family = SocketAddress(numeric: host, port: 0)?.family
@@ -66,7 +70,9 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
     private static func port(_ service: String) throws(EndpointError) -> UInt16 {
         guard !service.isEmpty else { throw EndpointError("missing port") }
         if service.utf8.allSatisfy({ (48...57).contains($0) }) {
-            guard let port = UInt16(service) else { throw EndpointError("port \(service.prefix(12)) is not in 0...65535") }
+            guard let port = UInt16(service) else {
+                throw EndpointError("port \(service.prefix(12)) is not in 0...65535")
+            }
             return port
         }
         var entry = servent()

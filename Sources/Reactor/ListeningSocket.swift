@@ -21,10 +21,13 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     ) -> Result<any ListeningTransport, SystemError> {
         let family = address.systemFamily
         let descriptor = socket(
-            family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            family,
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failure(SystemError()) }
         if family != AF_UNIX { StreamSocket.set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1) }
-        if family == AF_INET6 { StreamSocket.set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, onlyIPv6 ? 1 : 0) }
+        if family == AF_INET6 {
+            StreamSocket.set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, onlyIPv6 ? 1 : 0)
+        }
         // Inherited by the accepted sockets: set once here instead of on each.
         StreamSocket.setNoDelay(descriptor, family)
         var result = address.withSockaddr { bind(descriptor, $0, $1) }
@@ -44,7 +47,8 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     }
 
     private init(
-        _ descriptor: Int32, bound: SocketAddress, family: Int32, handler: any AcceptHandler, network: SystemNetwork
+        _ descriptor: Int32, bound: SocketAddress, family: Int32, handler: any AcceptHandler,
+        network: SystemNetwork
     ) {
         self.descriptor = descriptor
         self.boundAddress = bound

@@ -73,7 +73,9 @@ package final class EpollPoller: Poller {
             let event = events[place]
             let number = Int(event.data.u64 & 0xffff_ffff)
             let slot = slots[number]
-            guard slot.generation == UInt32(event.data.u64 >> 32), let handler = slot.handler else { continue }
+            guard slot.generation == UInt32(event.data.u64 >> 32), let handler = slot.handler else {
+                continue
+            }
             var ready: Readiness = []
             if event.events & goproxy_EPOLLIN != 0 { ready.insert(.readable) }
             if event.events & goproxy_EPOLLOUT != 0 { ready.insert(.writable) }

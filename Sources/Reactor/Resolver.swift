@@ -76,14 +76,18 @@ final class Resolver: Sendable {
         let status = getaddrinfo(host, String(port), &hints, &list)
         defer { if let list { freeaddrinfo(list) } }
         guard status == 0 else {
-            return .failure(ResolveError(status == EAI_SYSTEM ? "\(SystemError())" : String(cString: gai_strerror(status))))
+            return .failure(
+                ResolveError(
+                    status == EAI_SYSTEM ? "\(SystemError())" : String(cString: gai_strerror(status))))
         }
         var addresses: [SocketAddress] = []
         var next = list
         while let entry = next?.pointee, addresses.count < maximumAddresses {
             if let raw = entry.ai_addr {
                 raw.withMemoryRebound(to: sockaddr_storage.self, capacity: 1) {
-                    if let address = SocketAddress(storage: $0, length: entry.ai_addrlen), !addresses.contains(address) {
+                    if let address = SocketAddress(storage: $0, length: entry.ai_addrlen),
+                        !addresses.contains(address)
+                    {
                         addresses.append(address)
                     }
                 }

@@ -16,8 +16,12 @@ package final class Signals: ReadinessHandler {
     }
 
     /// Calls `received` on the loop for each signal of `numbers`, which have been blocked.
-    package init(_ numbers: [Int32], on loop: EventLoop, received: @escaping (Int32) -> Void) throws(SystemError) {
-        guard let network = loop.network as? SystemNetwork else { preconditionFailure("a simulated loop has no signals") }
+    package init(_ numbers: [Int32], on loop: EventLoop, received: @escaping (Int32) -> Void)
+        throws(SystemError)
+    {
+        guard let network = loop.network as? SystemNetwork else {
+            preconditionFailure("a simulated loop has no signals")
+        }
         var set = sigset_t()
         sigemptyset(&set)
         for number in numbers { sigaddset(&set, number) }
@@ -34,7 +38,9 @@ package final class Signals: ReadinessHandler {
 
     package func ready(_ events: Readiness) {
         var info = signalfd_siginfo()
-        while read(descriptor, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size {
+        while read(descriptor, &info, MemoryLayout<signalfd_siginfo>.size)
+            == MemoryLayout<signalfd_siginfo>.size
+        {
             received(Int32(info.ssi_signo))
         }
     }

@@ -65,7 +65,8 @@ package struct SocketAddress: Equatable, Hashable, Sendable, CustomStringConvert
         switch Int32(storage.pointee.ss_family) {
         case AF_INET:
             let address = raw.load(as: sockaddr_in.self)
-            self.init(ipv4: UInt32(bigEndian: address.sin_addr.s_addr), port: UInt16(bigEndian: address.sin_port))
+            self.init(
+                ipv4: UInt32(bigEndian: address.sin_addr.s_addr), port: UInt16(bigEndian: address.sin_port))
         case AF_INET6:
             let address = raw.load(as: sockaddr_in6.self)
             let (high, low) = Self.halves(of: address.sin6_addr)
@@ -132,7 +133,9 @@ package struct SocketAddress: Equatable, Hashable, Sendable, CustomStringConvert
             let start = MemoryLayout<sa_family_t>.size
             let isAbstract = path.hasPrefix("@")
             let name = Array(path.utf8.prefix(107))
-            for (place, byte) in name.enumerated() { storage[start + place] = place == 0 && isAbstract ? 0 : byte }
+            for (place, byte) in name.enumerated() {
+                storage[start + place] = place == 0 && isAbstract ? 0 : byte
+            }
             // An abstract name has no end mark; a path has one.
             return socklen_t(start + name.count + (isAbstract ? 0 : 1))
         }

@@ -53,7 +53,9 @@ package enum Startup {
     package static var system: String {
         var names = utsname()
         guard uname(&names) == 0 else { return "" }
-        let text = { (bytes: UnsafeRawBufferPointer) in String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+        let text = { (bytes: UnsafeRawBufferPointer) in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
         let parts = [
             withUnsafeBytes(of: &names.sysname, text), withUnsafeBytes(of: &names.release, text),
             withUnsafeBytes(of: &names.machine, text),

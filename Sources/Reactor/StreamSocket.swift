@@ -24,10 +24,13 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         if descriptor >= 0 { Glibc.close(descriptor) }
     }
 
-    static func connect(to address: SocketAddress, poller: EpollPoller) -> Result<any StreamTransport, SystemError> {
+    static func connect(to address: SocketAddress, poller: EpollPoller) -> Result<
+        any StreamTransport, SystemError
+    > {
         let family = address.systemFamily
         let descriptor = socket(
-            family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            family,
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failure(SystemError()) }
         setNoDelay(descriptor, family)
         let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }

@@ -17,7 +17,9 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
     }
 }
 
-private func goproxyStrerror(_ number: Int32, _ buffer: UnsafeMutablePointer<CChar>, _ count: Int) -> UnsafePointer<CChar>? {
+private func goproxyStrerror(_ number: Int32, _ buffer: UnsafeMutablePointer<CChar>, _ count: Int)
+    -> UnsafePointer<CChar>?
+{
     guard strerror_r(number, buffer, count) == 0 else { return nil }
     return UnsafePointer(buffer)
 }

@@ -13,10 +13,12 @@ package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void)
     var before = sigset_t()
     sigfillset(&all)
     pthread_sigmask(SIG_BLOCK, &all, &before)
-    let result = pthread_create(&thread, nil, { box in
-        Unmanaged<Box>.fromOpaque(box!).takeRetainedValue().body()
-        return nil
-    }, box.toOpaque())
+    let result = pthread_create(
+        &thread, nil,
+        { box in
+            Unmanaged<Box>.fromOpaque(box!).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
     pthread_sigmask(SIG_SETMASK, &before, nil)
     precondition(result == 0, "cannot start thread \(name): \(SystemError(result))")
     pthread_setname_np(thread, String(name.prefix(15)))

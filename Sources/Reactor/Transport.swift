@@ -58,5 +58,6 @@ package protocol Network: AnyObject {
     /// Begins to connect. The handler hears `isWritable` or `failed`.
     func connect(to address: SocketAddress) -> Result<any StreamTransport, SystemError>
     /// Looks a name up off the loop, and calls back on it. At most 64 addresses, in the system's order of preference.
-    func resolve(_ host: String, port: UInt16, completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void)
+    func resolve(
+        _ host: String, port: UInt16, completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void)
 }

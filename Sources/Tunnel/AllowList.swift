@@ -38,7 +38,9 @@ package struct AllowList: Equatable, Sendable {
 
     /// `resolved` holds the addresses of the names that `names` asked for.
     func permits(_ address: SocketAddress, resolved: [SocketAddress] = []) -> Bool {
-        if address.family != .unix, resolved.contains(where: { $0.high == address.high && $0.low == address.low }) {
+        if address.family != .unix,
+            resolved.contains(where: { $0.high == address.high && $0.low == address.low })
+        {
             return true
         }
         return rules.contains { rule in
@@ -89,15 +91,21 @@ package struct AllowList: Equatable, Sendable {
             return Rule(place: .name(host), ports: ports)
         }
         let bits = address.family == .ipv4 ? 32 : 128
-        guard (0...bits).contains(prefix ?? bits) else { throw EndpointError("\(shown): a bad prefix length") }
+        guard (0...bits).contains(prefix ?? bits) else {
+            throw EndpointError("\(shown): a bad prefix length")
+        }
         return Rule(
-            place: .network(family: address.family, high: address.high, low: address.low, prefix: prefix ?? bits),
+            place: .network(
+                family: address.family, high: address.high, low: address.low, prefix: prefix ?? bits),
             ports: ports)
     }
 
-    private static func ports(_ text: String, _ shown: Substring) throws(EndpointError) -> ClosedRange<UInt16> {
+    private static func ports(_ text: String, _ shown: Substring) throws(EndpointError) -> ClosedRange<UInt16>
+    {
         if text == "*" { return 0...65_535 }
-        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { UInt16($0) }
+        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map {
+            UInt16($0)
+        }
         guard let first = ends[0], let last = ends[ends.count - 1], first <= last else {
             throw EndpointError("\(shown): bad ports")
         }

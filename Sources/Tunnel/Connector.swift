@@ -52,7 +52,8 @@ package final class Connector {
     private func connect() {
         timer = nil
         guard !isStopped, dialer == nil, handshake == nil else { return }
-        let dialer = Dialer(server, allow: nil, timeout: peer.settings.connectTimeout, loop: loop) { [weak self] result in
+        let dialer = Dialer(server, allow: nil, timeout: peer.settings.connectTimeout, loop: loop) {
+            [weak self] result in
             guard let self else { return }
             self.dialer = nil
             switch result {
@@ -98,7 +99,9 @@ package final class Connector {
     }
 
     private func linkChanged(_ end: LinkEnd?) {
-        guard let end, !isStopped, peer.link == nil, timer == nil, dialer == nil, handshake == nil else { return }
+        guard let end, !isStopped, peer.link == nil, timer == nil, dialer == nil, handshake == nil else {
+            return
+        }
         if let upSince, loop.now - upSince >= Self.steadyAfter { attempts = 0 }
         upSince = nil
         scheduleAttempt(after: end.word.rawValue)

@@ -17,7 +17,9 @@ package enum ControlMessage: Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Only strings and numbers of our own: encoding them cannot fail.
-        guard let data = try? encoder.encode(Envelope(self)) else { preconditionFailure("a message that is not JSON") }
+        guard let data = try? encoder.encode(Envelope(self)) else {
+            preconditionFailure("a message that is not JSON")
+        }
         return [UInt8](data)
     }
 
@@ -109,7 +111,10 @@ private struct Entry: Codable {
         switch state {
         case "pending": .pending
         case "active": .active(bound: String((bound ?? "").prefix(128)))
-        case "failed": .failed(error: String((detail ?? "").prefix(256)), retrySeconds: min(max(retrySeconds ?? 0, 0), 3_600))
+        case "failed":
+            .failed(
+                error: String((detail ?? "").prefix(256)), retrySeconds: min(max(retrySeconds ?? 0, 0), 3_600)
+            )
         default: nil
         }
     }

@@ -28,12 +28,14 @@ package struct CredentialSource: Sendable {
         if let value = environment("GOPROXY_UUID") { found.append(("GOPROXY_UUID", value)) }
         if let argument { found.append(("-uuid", argument)) }
         guard found.count <= 1 else {
-            throw Failure(description: "uuid: two sources: \(found.map(\.source).joined(separator: " and ")); give one")
+            throw Failure(
+                description: "uuid: two sources: \(found.map(\.source).joined(separator: " and ")); give one")
         }
         guard let (source, value) = found.first else { return nil }
         guard !value.isEmpty else { throw Failure(description: "uuid: \(source) is empty") }
         guard value.utf8.count <= Self.maximumBytes, value.utf8.allSatisfy({ $0 > 32 && $0 != 127 }) else {
-            throw Failure(description: "uuid: \(source) holds spaces, control characters or more than 1,024 bytes")
+            throw Failure(
+                description: "uuid: \(source) holds spaces, control characters or more than 1,024 bytes")
         }
         return value
     }
@@ -69,11 +71,15 @@ package struct CredentialSource: Sendable {
 }
 
 /// What both programs do with a uuid before they use it.
-package func checkedCredential(_ uuid: String, allowWeak: Bool) throws(CredentialSource.Failure) -> (Credential, weakness: String?) {
+package func checkedCredential(_ uuid: String, allowWeak: Bool) throws(CredentialSource.Failure) -> (
+    Credential, weakness: String?
+) {
     let weakness = Credential.weakness(of: uuid)
     if let weakness, !allowWeak {
         throw CredentialSource.Failure(
-            description: "uuid: too weak: \(weakness); make a good one with: goproxy-server -new-uuid (or -allow-weak-uuid)")
+            description:
+                "uuid: too weak: \(weakness); make a good one with: goproxy-server -new-uuid (or -allow-weak-uuid)"
+        )
     }
     do {
         return (try Credential(uuid: uuid), weakness)

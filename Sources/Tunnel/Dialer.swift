@@ -42,7 +42,8 @@ package final class Dialer: TransportHandler {
     private var lastFailure = DialFailure(.targetUnreachable, "no address")
 
     package init(
-        _ endpoint: Endpoint, allow: AllowList?, timeout: UInt64, loop: EventLoop, completion: @escaping Completion
+        _ endpoint: Endpoint, allow: AllowList?, timeout: UInt64, loop: EventLoop,
+        completion: @escaping Completion
     ) {
         self.endpoint = endpoint
         self.allow = allow
@@ -159,7 +160,9 @@ func resolve(
             }
             completion(
                 fitting.isEmpty
-                    ? .failure(ResolveFailure(description: "\(host): no address in the domain \(endpoint.domain.rawValue)"))
+                    ? .failure(
+                        ResolveFailure(
+                            description: "\(host): no address in the domain \(endpoint.domain.rawValue)"))
                     : .success(fitting))
         }
     }

@@ -45,7 +45,8 @@ package final class Handshake: TransportHandler {
 
     /// On failure the transport is closed. `completion` is called once, not before `start`.
     package init(
-        role: Role, transport: any StreamTransport, context: TLSContext, key: SigningKey, hello: Hello, loop: EventLoop,
+        role: Role, transport: any StreamTransport, context: TLSContext, key: SigningKey, hello: Hello,
+        loop: EventLoop,
         timeout nanoseconds: UInt64, judge: @escaping Judge, completion: @escaping Completion
     ) throws(TLSFailure) {
         self.role = role
@@ -125,13 +126,15 @@ package final class Handshake: TransportHandler {
         case .bytes(let count):
             // HELLO stands alone in its record.
             var reader = FrameReader(UnsafeRawBufferPointer(rebasing: plain[..<count]))
-            guard let frame = try? reader.next(), frame.kind == .hello, Frame.headerBytes + frame.payload.count == count,
+            guard let frame = try? reader.next(), frame.kind == .hello,
+                Frame.headerBytes + frame.payload.count == count,
                 let hello = Hello(
                     frame.payload, from: role.other,
                     exporter: engine.exportKeyingMaterial(label: Hello.exporterLabel))
             else { return fail("\(place) did not prove who it is") }
             guard hello.commonVersion() != nil else {
-                return fail("no common protocol version: it speaks \(hello.leastVersion) to \(hello.greatestVersion)")
+                return fail(
+                    "no common protocol version: it speaks \(hello.leastVersion) to \(hello.greatestVersion)")
             }
             if let objection = judge(hello, engine.peerIdentity) { return fail(objection) }
             if role == .accepter { sendHello() }
@@ -162,7 +165,8 @@ package final class Handshake: TransportHandler {
         finish()
         completion(
             .success(
-                SecuredConnection(transport: transport, records: engine, hello: hello, identity: engine.peerIdentity)))
+                SecuredConnection(
+                    transport: transport, records: engine, hello: hello, identity: engine.peerIdentity)))
     }
 
     private func fail(_ reason: String) {

@@ -78,7 +78,10 @@ package struct Hello: Equatable, Sendable {
         }
     }
 
-    private static func signedBytes(_ role: Role, _ exporter: [UInt8], _ before: [UInt8], _ after: [UInt8]) -> [UInt8] {
-        [UInt8]((role == .dialer ? "goproxy v1 hello node" : "goproxy v1 hello server").utf8) + [0] + exporter + before + after
+    private static func signedBytes(_ role: Role, _ exporter: [UInt8], _ before: [UInt8], _ after: [UInt8])
+        -> [UInt8]
+    {
+        [UInt8]((role == .dialer ? "goproxy v1 hello node" : "goproxy v1 hello server").utf8) + [0] + exporter
+            + before + after
     }
 }

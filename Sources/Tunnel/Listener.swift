@@ -40,7 +40,8 @@ final class Listener: AcceptHandler {
             switch result {
             case .failure(let error): failed(error.description)
             // A name with several addresses: IPv4 first, as Go does.
-            case .success(let found): check(found.filter { $0.family == .ipv4 } + found.filter { $0.family == .ipv6 })
+            case .success(let found):
+                check(found.filter { $0.family == .ipv4 } + found.filter { $0.family == .ipv6 })
             }
         }
     }
@@ -99,6 +100,7 @@ final class Listener: AcceptHandler {
 
     func acceptPaused(_ error: SystemError) {
         Log.limited(
-            .warn, "accept-paused", key: "\(part.id)", ("mapping", part.id), ("listen", description), ("error", error))
+            .warn, "accept-paused", key: "\(part.id)", ("mapping", part.id), ("listen", description),
+            ("error", error))
     }
 }

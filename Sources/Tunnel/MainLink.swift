@@ -59,7 +59,8 @@ package final class MainLink: TransportHandler, TurnWork {
     private static let outputLimit = 4 << 20
 
     init(
-        transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer, settings: TunnelSettings
+        transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer,
+        settings: TunnelSettings
     ) {
         self.transport = transport
         self.records = records
@@ -89,7 +90,9 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// Joins an accepted client to a new stream. False when the link takes no more.
     func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> Bool {
-        guard canOpen, let id = multiplexer.open(mapping: mapping, client: ClientAddress(address), now: loop.now) else {
+        guard canOpen,
+            let id = multiplexer.open(mapping: mapping, client: ClientAddress(address), now: loop.now)
+        else {
             return false
         }
         let new = SubConnection(
@@ -144,7 +147,9 @@ package final class MainLink: TransportHandler, TurnWork {
 
     private func find(_ id: StreamID) -> SubConnection? {
         let place = place(of: id)
-        guard place < subConnections.count, let sub = subConnections[place], sub.stream == id else { return nil }
+        guard place < subConnections.count, let sub = subConnections[place], sub.stream == id else {
+            return nil
+        }
         return sub
     }
 
@@ -206,7 +211,11 @@ package final class MainLink: TransportHandler, TurnWork {
             } else if bulkTurns > 0, let sub = bulk.popFirst() {
                 bulkTurns -= 1
                 sub.isInReadyList = false
-                if sub.read(into: &stage, limit: Self.quantum) { enqueueBulk(sub) } else { sub.isBulk = false }
+                if sub.read(into: &stage, limit: Self.quantum) {
+                    enqueueBulk(sub)
+                } else {
+                    sub.isBulk = false
+                }
             } else {
                 return
             }
@@ -250,7 +259,10 @@ package final class MainLink: TransportHandler, TurnWork {
         case .end:
             if isClosing { return end(closeEnd) }
             let truncated = records.endOfInput()
-            end(LinkEnd(word: truncated == nil ? .closed : .lost, detail: truncated?.description ?? "closed by the other end"))
+            end(
+                LinkEnd(
+                    word: truncated == nil ? .closed : .lost,
+                    detail: truncated?.description ?? "closed by the other end"))
         case .failed(let error): end(isClosing ? closeEnd : LinkEnd(word: .lost, detail: "\(error)"))
         }
     }
@@ -266,7 +278,9 @@ package final class MainLink: TransportHandler, TurnWork {
                 run.deliver()
                 offset = 0
             }
-            switch records.read(into: UnsafeMutableRawBufferPointer(rebasing: plain[offset..<offset + Frame.maximumBytes])) {
+            switch records.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: plain[offset..<offset + Frame.maximumBytes]))
+            {
             case .bytes(let count):
                 do throws(Violation) {
                     try takeFrames(UnsafeRawBufferPointer(rebasing: plain[offset..<offset + count]), &run)
@@ -323,7 +337,8 @@ package final class MainLink: TransportHandler, TurnWork {
         case .closed(let id, let reason): find(id)?.aborted(reason)
         case .control(let message): try peer.received(message, on: self)
         case .pong: break
-        case .goAway(let reason, let milliseconds): peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)
+        case .goAway(let reason, let milliseconds):
+            peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)
         }
     }
 
@@ -384,7 +399,9 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     /// Says why, ends every sub-connection, and closes so that the last words arrive.
-    func close(_ reason: GoAwayReason, retryAfterMilliseconds: UInt32, sub closeReason: CloseReason, as end: LinkEnd) {
+    func close(
+        _ reason: GoAwayReason, retryAfterMilliseconds: UInt32, sub closeReason: CloseReason, as end: LinkEnd
+    ) {
         guard !isOver, !isClosing else { return }
         closeEnd = end
         multiplexer.goAway(reason, retryAfterMilliseconds: retryAfterMilliseconds)
@@ -463,7 +480,8 @@ private struct Run {
     var isFull: Bool { used == vectors.count }
 
     mutating func append(_ bytes: UnsafeRawBufferPointer) {
-        vectors[used] = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+        vectors[used] = iovec(
+            iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
         used += 1
         count += bytes.count
     }

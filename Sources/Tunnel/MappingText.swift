@@ -21,7 +21,9 @@ package struct MappingText: Equatable, Sendable {
         }
         listen = try Self.endpoint(form.Listen, "Listen")
         forward = try Self.endpoint(form.Forward, "Forward")
-        guard forward.domain == .unix || forward.port != 0 else { throw EndpointError("Forward.Addr: port 0") }
+        guard forward.domain == .unix || forward.port != 0 else {
+            throw EndpointError("Forward.Addr: port 0")
+        }
     }
 
     private static func endpoint(_ place: Place, _ name: String) throws(EndpointError) -> Endpoint {
@@ -95,7 +97,8 @@ package struct MappingText: Equatable, Sendable {
         let values = try decoder.container(keyedBy: Name.self)
         for key in values.allKeys where !known.contains(key.stringValue) {
             throw DecodingError.dataCorrupted(
-                DecodingError.Context(codingPath: [key], debugDescription: "unknown key \(quoted(key.stringValue))"))
+                DecodingError.Context(
+                    codingPath: [key], debugDescription: "unknown key \(quoted(key.stringValue))"))
         }
     }
 }

@@ -55,7 +55,8 @@ package final class Peer {
     private static let noticeInterval: UInt64 = 50_000_000
 
     package init(
-        name: String, hasAuthority: Bool, allow: AllowList? = nil, settings: TunnelSettings = TunnelSettings(),
+        name: String, hasAuthority: Bool, allow: AllowList? = nil,
+        settings: TunnelSettings = TunnelSettings(),
         loop: EventLoop
     ) {
         self.name = name
@@ -161,7 +162,8 @@ package final class Peer {
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
         let reason: CloseReason = link != nil && isReady && !isStopping ? .limit : .nodeAway
         Log.limited(
-            .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id), ("node", name),
+            .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id),
+            ("node", name),
             ("client", address), ("reason", reason))
         client.reset()
     }
@@ -273,7 +275,8 @@ package final class Peer {
     private func notify() {
         guard link != nil, pendingNotice == nil else { return }
         let since = loop.now - min(lastNotice, loop.now)
-        pendingNotice = loop.schedule(after: Self.noticeInterval - min(since, Self.noticeInterval)) { [weak self] in
+        pendingNotice = loop.schedule(after: Self.noticeInterval - min(since, Self.noticeInterval)) {
+            [weak self] in
             self?.pendingNotice = nil
             self?.sendNotice()
         }

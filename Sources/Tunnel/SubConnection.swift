@@ -37,7 +37,10 @@ final class SubConnection: TransportHandler {
     private var endReason: CloseReason?
 
     /// The listening side's: a client has connected.
-    init(accepted transport: any StreamTransport, stream: StreamID, mapping: UInt32, client: ClientAddress, link: MainLink) {
+    init(
+        accepted transport: any StreamTransport, stream: StreamID, mapping: UInt32, client: ClientAddress,
+        link: MainLink
+    ) {
         self.stream = stream
         self.mapping = mapping
         self.client = client
@@ -237,7 +240,8 @@ final class SubConnection: TransportHandler {
         let (up, down) = isOpener ? (fromSocket, toSocket) : (toSocket, fromSocket)
         Log.info(
             "sub-connection-closed", ("mapping", mapping), ("node", link.peer.name), ("client", client.text),
-            ("reason", reason), ("up", up), ("down", down), ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
+            ("reason", reason), ("up", up), ("down", down),
+            ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
     }
 }
 

@@ -43,7 +43,8 @@ enum Main {
         do {
             let loop = try EventLoop()
             let peer = Peer(
-                name: credential.nodeID, hasAuthority: false, allow: options.allow, settings: settings, loop: loop)
+                name: credential.nodeID, hasAuthority: false, allow: options.allow, settings: settings,
+                loop: loop)
             let connector = try Connector(server: server, credential: credential, hello: hello, peer: peer)
             if let weakness { Log.warn("weak-uuid", ("node", credential.nodeID), ("reason", weakness)) }
             connector.start()
@@ -74,7 +75,10 @@ enum Main {
         do throws(CredentialSource.Failure) {
             let source = CredentialSource(file: options.uuidFile, argument: options.uuid)
             guard let uuid = try source.read() else {
-                fail(2, "uuid: missing: give -uuid-file, GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid")
+                fail(
+                    2,
+                    "uuid: missing: give -uuid-file, GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid"
+                )
             }
             return try checkedCredential(uuid, allowWeak: options.allowWeakUUID)
         } catch {

@@ -49,7 +49,9 @@ enum Main {
             let peer = server.declare("default", credential: credential)
             _ = try server.start(on: address)
             if let weakness { Log.warn("weak-uuid", ("node", "default"), ("reason", weakness)) }
-            for mapping in options.listeners { peer.newListener(listen: mapping.listen, forward: mapping.forward) }
+            for mapping in options.listeners {
+                peer.newListener(listen: mapping.listen, forward: mapping.forward)
+            }
             for mapping in options.peerListeners {
                 peer.newPeerListener(listen: mapping.listen, forward: mapping.forward)
             }
@@ -71,7 +73,10 @@ enum Main {
         do throws(CredentialSource.Failure) {
             let source = CredentialSource(file: options.uuidFile, argument: options.uuid)
             guard let uuid = try source.read() else {
-                fail(2, "uuid: missing: give -uuid-file, GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid")
+                fail(
+                    2,
+                    "uuid: missing: give -uuid-file, GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid"
+                )
             }
             return try checkedCredential(uuid, allowWeak: options.allowWeakUUID)
         } catch {
