@@ -1,20 +1,28 @@
 import Glibc
 import Synchronization
 
-/// The sink of programs: one `write` per line to a descriptor, which stays the caller's.
-package final class DescriptorSink: Sendable {
+/// Standard error: where `Log` goes, and a program's last words before it exits.
+package enum StandardError {
     /// systemd sets it for a service whose output goes to the journal, which stamps every line itself.
     package static let isJournal = getenv("JOURNAL_STREAM") != nil
 
+    private static let sink = DescriptorSink(descriptor: STDERR_FILENO)
+
+    /// Writes one line; give it without its newline.
+    @Sendable package static func write(_ line: String) { sink.write(line) }
+}
+
+/// Writes each line with one `write` to a descriptor, which stays the caller's.
+package final class DescriptorSink: Sendable {
     private let descriptor: Int32
     /// Lines that a full, non-blocking pipe did not take. Told before the first line that it takes again.
     private let lost = Atomic<Int>(0)
 
-    package init(descriptor: Int32 = STDERR_FILENO) {
+    package init(descriptor: Int32) {
         self.descriptor = descriptor
     }
 
-    @Sendable package func write(_ line: String) {
+    package func write(_ line: String) {
         let missing = lost.exchange(0, ordering: .relaxed)
         if missing > 0, !writeWhole("warn log-lines-lost count=\(missing)") {
             lost.add(missing, ordering: .relaxed)

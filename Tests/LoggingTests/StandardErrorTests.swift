@@ -2,7 +2,7 @@ import Glibc
 import Logging
 import Testing
 
-struct DescriptorSinkTests {
+struct StandardErrorTests {
     /// Takes what the pipe holds, without waiting for more.
     private func drain(_ descriptor: Int32) -> [Substring] {
         var bytes: [UInt8] = []
