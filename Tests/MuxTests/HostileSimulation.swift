@@ -6,18 +6,21 @@ final class HostileSimulation {
     private var random: SimulationRandom
     private var history: [[UInt8]] = []
     private let victim: Int
+    /// One frame in so many is tampered with: few, so that the two ends get far before they part.
+    private let rarity: Int
 
     init(seed: UInt64) {
         simulation = Simulation(seed: seed, isHostile: true)
         random = SimulationRandom(seed: ~seed)
         victim = random.below(2)
+        rarity = 2 + random.size(bits: 8)
     }
 
     /// Until a violation ends the link, or so many steps.
     func run() throws {
-        for _ in 0..<(20 + random.below(200)) {
+        for _ in 0..<(20 + random.below(600)) {
             do {
-                if random.oneIn(3) {
+                if random.oneIn(2) {
                     try deliverTampered()
                 } else {
                     try simulation.step()
@@ -41,7 +44,7 @@ final class HostileSimulation {
     private func deliverTampered() throws {
         for var frame in simulation.links[1 - victim].remove(1 + random.below(8)) {
             if history.count < 64 { history.append(frame) } else { history[random.below(64)] = frame }
-            switch random.below(24) {
+            switch random.oneIn(rarity) ? random.below(6) : 6 {
             case 0:
                 let bit = random.below(min(frame.count, 48) * 8)
                 frame[bit / 8] ^= 1 << UInt8(bit % 8)

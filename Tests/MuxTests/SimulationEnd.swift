@@ -26,13 +26,13 @@ final class SimulationEnd {
     // MARK: Leaving
 
     /// Writes due frames with buffers of this size at most so many times; true when nothing is left.
-    func poll(into link: inout SimulationLink, bufferBytes: Int, times: Int = .max) -> Bool {
+    func poll(into link: SimulationLink, bufferBytes: Int, times: Int = .max) -> Bool {
         for _ in 0..<times {
             let count = mux.poll(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bufferBytes]))
             if count == 0 {
                 // What is left is a control message, or nothing.
                 if !mux.hasPending || bufferBytes == buffer.count { return true }
-                return poll(into: &link, bufferBytes: buffer.count, times: times)
+                return poll(into: link, bufferBytes: buffer.count, times: times)
             }
             link.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
@@ -40,7 +40,7 @@ final class SimulationEnd {
     }
 
     /// DATA of this stream, up to `limit` bytes in frames of at most `frameBytes`.
-    func send(_ stream: SimulationStream, into link: inout SimulationLink, limit: Int, frameBytes: Int) {
+    func send(_ stream: SimulationStream, into link: SimulationLink, limit: Int, frameBytes: Int) {
         var left = min(limit, stream.out.planned - stream.out.sent)
         while left > 0, !stream.isOver, !stream.isFinishedHere {
             let count = min(left, mux.sendBudget(stream.id), frameBytes)
@@ -183,17 +183,15 @@ final class SimulationEnd {
     // MARK: Control messages: their content follows from their number
 
     func sendControl(bytes: Int) {
-        var message = big(UInt32(controlSent)) + big(UInt32(bytes))
-        Pattern.append(bytes, key: controlSent, from: 0, to: &message)
+        mux.send(control: Pattern.bytes(bytes, key: controlSent))
         controlSent += 1
-        mux.send(control: message)
     }
 
     private func control(_ message: [UInt8]) throws(SimulationFailure) {
         if isHostile { return }
-        var expected = big(UInt32(controlReceived)) + big(UInt32(message.count - 8))
-        Pattern.append(message.count - 8, key: controlReceived, from: 0, to: &expected)
-        guard message == expected else { throw SimulationFailure(description: "control message differs") }
+        guard message == Pattern.bytes(message.count, key: controlReceived) else {
+            throw SimulationFailure(description: "control message differs")
+        }
         controlReceived += 1
     }
 }

@@ -1,53 +1,66 @@
+import Glibc
 import Mux
 
-/// One direction of an ordered link in memory.
-struct SimulationLink {
-    private var bytes: [UInt8] = []
+/// One direction of an ordered link in memory. Raw memory, because debug builds are slow with arrays of bytes.
+final class SimulationLink {
+    private var memory = UnsafeMutableRawPointer.allocate(byteCount: 1 << 16, alignment: 8)
+    private var capacity = 1 << 16
     private var head = 0
-    var count: Int { bytes.count - head }
+    private var tail = 0
 
-    mutating func append(_ frames: UnsafeRawBufferPointer) {
-        bytes.append(contentsOf: frames)
+    deinit { memory.deallocate() }
+
+    var count: Int { tail - head }
+
+    func append(_ frames: UnsafeRawBufferPointer) {
+        memcpy(grow(by: frames.count), frames.baseAddress!, frames.count)
     }
 
-    mutating func append(_ frames: [UInt8]) {
-        bytes.append(contentsOf: frames)
+    /// A DATA frame: `header` writes its head, the pattern follows.
+    func appendData(_ count: Int, key: Int, from position: Int, header: (UnsafeMutableRawPointer) -> Void) {
+        let target = grow(by: Frame.headerBytes + count)
+        header(target)
+        Pattern.write(count, key: key, from: position, to: target + Frame.headerBytes)
     }
 
-    mutating func appendData(
-        _ count: Int, key: Int, from position: Int, header: (UnsafeMutableRawPointer) -> Void
-    ) {
-        let start = bytes.count
-        bytes.append(contentsOf: repeatElement(0, count: Frame.headerBytes))
-        bytes.withUnsafeMutableBytes { header($0.baseAddress! + start) }
-        Pattern.append(count, key: key, from: position, to: &bytes)
+    private func grow(by count: Int) -> UnsafeMutableRawPointer {
+        if tail + count > capacity {
+            capacity = max(capacity * 2, tail + count)
+            let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 8)
+            memcpy(larger, memory, tail)
+            memory.deallocate()
+            memory = larger
+        }
+        defer { tail += count }
+        return memory + tail
     }
 
     /// Hands over at most `limit` frames, and forgets them. Throws what `receive` throws.
-    mutating func deliver(_ limit: Int, _ receive: (Frame) throws -> Void) throws {
-        guard limit > 0, count > 0 else { return }
-        try bytes.withUnsafeBytes { all in
-            var reader = FrameReader(UnsafeRawBufferPointer(rebasing: all[head...]))
-            for _ in 0..<limit {
-                guard let frame = try reader.next() else { break }
-                head += Frame.headerBytes + frame.payload.count
-                try receive(frame)
-            }
+    func deliver(_ limit: Int, _ receive: (Frame) throws -> Void) throws {
+        var reader = FrameReader(UnsafeRawBufferPointer(start: memory + head, count: count))
+        var left = limit
+        while left > 0, let frame = try reader.next() {
+            head += Frame.headerBytes + frame.payload.count
+            left -= 1
+            try receive(frame)
         }
-        if head == bytes.count {
-            bytes.removeAll(keepingCapacity: true)
-            head = 0
-        }
+        forget()
     }
 
     /// Takes out the next frames, at most `limit`, each with its header.
-    mutating func remove(_ limit: Int) -> [[UInt8]] {
+    func remove(_ limit: Int) -> [[UInt8]] {
         var taken: [[UInt8]] = []
         while taken.count < limit, count > 0 {
-            let length = Frame.headerBytes + Int(bytes[head + 6]) << 8 + Int(bytes[head + 7])
-            taken.append(Array(bytes[head..<head + length]))
+            let rest = UnsafeRawBufferPointer(start: memory + head, count: count)
+            let length = Frame.headerBytes + Int(rest[6]) << 8 + Int(rest[7])
+            taken.append([UInt8](rest[..<length]))
             head += length
         }
+        forget()
         return taken
+    }
+
+    private func forget() {
+        if head == tail { (head, tail) = (0, 0) }
     }
 }

@@ -44,16 +44,18 @@ enum Pattern {
         (key &* 7_919 &+ position) % period
     }
 
-    static func append(_ count: Int, key: Int, from position: Int, to target: inout [UInt8]) {
-        let start = start(key, position)
-        target.append(contentsOf: bytes[start..<start + count])
+    static func write(_ count: Int, key: Int, from position: Int, to target: UnsafeMutableRawPointer) {
+        bytes.withUnsafeBytes { _ = memcpy(target, $0.baseAddress! + start(key, position), count) }
+    }
+
+    static func bytes(_ count: Int, key: Int) -> [UInt8] {
+        let start = start(key, 0)
+        return Array(bytes[start..<start + count])
     }
 
     static func matches(_ payload: UnsafeRawBufferPointer, key: Int, from position: Int) -> Bool {
-        let start = start(key, position)
-        return bytes.withUnsafeBytes { pattern in
-            let expected = UnsafeRawBufferPointer(rebasing: pattern[start..<start + payload.count])
-            return memcmp(expected.baseAddress!, payload.baseAddress!, payload.count) == 0
+        bytes.withUnsafeBytes {
+            memcmp($0.baseAddress! + start(key, position), payload.baseAddress!, payload.count) == 0
         }
     }
 }
