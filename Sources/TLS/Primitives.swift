@@ -31,7 +31,7 @@ package var openSSLVersion: String {
 }
 
 /// HKDF-Expand with SHA-256 (RFC 5869, 2.3): independent keys out of one good key.
-func hkdfExpand(_ key: [UInt8], info: String, count: Int) -> [UInt8] {
+package func hkdfExpand(_ key: [UInt8], info: String, count: Int) -> [UInt8] {
     let info = [UInt8](info.utf8)
     return [UInt8](unsafeUninitializedCapacity: count) { out, made in
         let done = goproxy_hkdf_expand_sha256(key, key.count, info, info.count, out.baseAddress, count)

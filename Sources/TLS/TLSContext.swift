@@ -16,7 +16,7 @@ package final class TLSContext {
     /// The `SSL_CTX`, for tests that look at the settings or break one on purpose.
     package let handle: OpaquePointer
     let bioMethod: OpaquePointer
-    let isClient: Bool
+    package let isClient: Bool
     fileprivate let lookup: (UnsafeRawBufferPointer) -> [UInt8]?
     fileprivate let identity: UnsafeMutableBufferPointer<UInt8>
     fileprivate let psk: UnsafeMutableBufferPointer<UInt8>

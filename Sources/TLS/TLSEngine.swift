@@ -38,8 +38,8 @@ package final class TLSEngine {
     /// Server: the identity whose key the client proved. Nil until the handshake is done, and on a client.
     package var peerIdentity: [UInt8]? { evidence.isEstablished ? offeredIdentity : nil }
 
-    let context: TLSContext
-    var keyUpdates = KeyUpdateSchedule()
+    package let context: TLSContext
+    package private(set) var keyUpdates = KeyUpdateSchedule()
     private let ssl: OpaquePointer
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     private var evidence: PeerEvidence

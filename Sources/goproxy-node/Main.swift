@@ -1,3 +1,4 @@
+// goproxy-node: the program behind NAT. It keeps a link to the server; what it does is in the libraries.
 import Flags
 import Glibc
 import Logging
@@ -5,7 +6,6 @@ import Reactor
 import TLS
 import Tunnel
 
-/// goproxy-node: keeps a link to the server. Everything it does is in the libraries; this is the wiring.
 @main
 enum Main {
     static func main() {

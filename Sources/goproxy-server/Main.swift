@@ -1,3 +1,4 @@
+// goproxy-server: the program with the public address. It holds a link with each node; what it does is in the libraries.
 import Flags
 import Fleet
 import Glibc
@@ -6,7 +7,6 @@ import Reactor
 import TLS
 import Tunnel
 
-/// goproxy-server: holds a link with each node. Everything it does is in the libraries; this is the wiring.
 @main
 enum Main {
     static func main() {

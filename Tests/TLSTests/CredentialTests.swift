@@ -1,6 +1,6 @@
 import Testing
 
-@testable import TLS
+import TLS
 
 @Suite struct CredentialTests {
     private func hex(_ bytes: [UInt8]) -> String {

@@ -1,7 +1,7 @@
 import COpenSSL
 import Testing
 
-@testable import TLS
+import TLS
 
 @Suite struct KeyUpdateTests {
     @Test func `keys are renewed while data flows both ways`() throws {

@@ -2,7 +2,7 @@ import Buffers
 import COpenSSL
 import Testing
 
-@testable import TLS
+import TLS
 
 @Suite struct TLSEngineTests {
     @Test func `a client and a server with the same key agree`() throws {

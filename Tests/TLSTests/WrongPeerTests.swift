@@ -2,7 +2,7 @@ import Buffers
 import COpenSSL
 import Testing
 
-@testable import TLS
+import TLS
 
 @Suite struct WrongPeerTests {
     /// What the server answers to a client, and how it fails.

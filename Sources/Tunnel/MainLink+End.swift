@@ -1,0 +1,128 @@
+import Mux
+import Reactor
+
+/// Why a link ended, in one word for logs and records and a sentence for people.
+package struct LinkEnd: Equatable, Sendable {
+    package enum Word: String, Sendable {
+        case closed
+        case lost
+        case timeout
+        case violation
+        case replaced
+        case revoked
+        case stopping
+    }
+
+    package let word: Word
+    package let detail: String
+}
+
+// Signs of life, last words, the end.
+extension MainLink {
+    // MARK: Signs of life
+
+    /// Looks again after `nanoseconds`. The other end is asked after 15 s of silence and given up after 45.
+    func watch(after nanoseconds: UInt64) {
+        let due = loop.now + nanoseconds
+        keepalive = loop.schedule(after: nanoseconds) { [weak self] in self?.look(due: due) }
+    }
+
+    private func look(due: UInt64) {
+        records.tick(nowNanoseconds: loop.now)
+        for sub in subConnections { sub?.sweep(now: loop.now, halfClosedIdle: settings.halfClosedIdle) }
+        // This program itself was stopped (a suspended machine, a debugger): the silence is ours. Ask, and give 3 s.
+        if loop.now - due > 3_000_000_000 {
+            lastHeard = max(lastHeard, loop.now - settings.deadAfter + 3_000_000_000)
+        }
+        let silence = loop.now - min(lastHeard, loop.now)
+        if silence >= settings.deadAfter {
+            return end(LinkEnd(word: .timeout, detail: "nothing heard for \(silence / 1_000_000_000) s"))
+        }
+        if silence >= settings.pingAfter {
+            multiplexer.ping(now: loop.now)
+            schedule()
+            watch(after: min(settings.deadAfter - silence, settings.pingAfter))
+        } else {
+            watch(after: settings.pingAfter - silence)
+        }
+    }
+
+    // MARK: Control and the end
+
+    func send(_ message: ControlMessage) {
+        guard !isOver, !isClosing else { return }
+        multiplexer.send(control: message.encoded)
+        schedule()
+    }
+
+    /// Opens no more and asks the other end not to; closes when the last sub-connection has ended.
+    func drain(_ reason: GoAwayReason, retryAfterMilliseconds: UInt32) {
+        closeEnd = LinkEnd(word: .stopping, detail: "this end stops")
+        multiplexer.goAway(reason, retryAfterMilliseconds: retryAfterMilliseconds)
+        schedule()
+    }
+
+    /// Says why, ends every sub-connection, and closes so that the last words arrive.
+    func close(
+        _ reason: GoAwayReason, retryAfterMilliseconds: UInt32, sub closeReason: CloseReason, as end: LinkEnd
+    ) {
+        guard !isOver, !isClosing else { return }
+        closeEnd = end
+        multiplexer.goAway(reason, retryAfterMilliseconds: retryAfterMilliseconds)
+        for sub in subConnections { sub?.abort(closeReason) }
+        closeOrderly()
+    }
+
+    func violated(_ violation: Violation) {
+        peer.violated(self, violation)
+        guard !isOver else { return }
+        close(
+            .violation, retryAfterMilliseconds: 60_000, sub: .linkLost,
+            as: LinkEnd(word: .violation, detail: violation.description))
+    }
+
+    func closeOrderly() {
+        isClosing = true
+        // Long enough for the last words to arrive; a peer that does not close by then is left.
+        closeTimer = loop.schedule(after: 2_000_000_000) { [weak self] in
+            guard let self else { return }
+            end(closeEnd)
+        }
+        schedule()
+    }
+
+    /// `close(2)` with unread bytes sends RST, which can destroy our last words on their way: the sending half is shut,
+    /// and the rest is read to the end, 64 KiB or 2 s.
+    func finishClosing() {
+        guard !isOver else { return }
+        if !multiplexer.hasPending, !hasSaidGoodbye {
+            hasSaidGoodbye = true
+            records.sendCloseNotify()
+            flush()
+        }
+        guard !isOver else { return }
+        if hasSaidGoodbye, records.output.isEmpty, !hasShutDown {
+            hasShutDown = true
+            transport.shutdownWrite()
+        }
+        if drainedAfterClose > 64 << 10 { return end(closeEnd) }
+        if transport.isReadable { schedule() }
+    }
+
+    /// At once: the socket is closed and every sub-connection sees a reset.
+    func end(_ reason: LinkEnd) {
+        guard !isOver else { return }
+        isOver = true
+        loop.cancel(keepalive)
+        loop.cancel(closeTimer)
+        transport.close()
+        let open = openStreams
+        let subReason: CloseReason = reason.word == .stopping ? peer.stopReason : .linkLost
+        for sub in subConnections { sub?.aborted(subReason) }
+        for sub in lingering.values { sub.aborted(subReason) }
+        sparse.removeAll()
+        bulk.removeAll()
+        records.output.removeAll()
+        peer.ended(self, reason, openStreams: open)
+    }
+}

@@ -1,0 +1,150 @@
+import Glibc
+import Logging
+import Mux
+import Reactor
+import TLS
+
+// What arrives on a link, up to the sub-connections.
+extension MainLink {
+    func receive() {
+        guard transport.isReadable, records.output.count < Self.outputLimit else { return }
+        let scratch = loop.scratch
+        scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: scratch.input.count)
+        switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
+        case .bytes(let count):
+            lastHeard = loop.now
+            guard !isClosing else {
+                drainedAfterClose += count
+                return
+            }
+            records.feed(UnsafeRawBufferPointer(rebasing: scratch.input[..<count]))
+            takeRecords()
+        case .wouldBlock: return
+        case .end:
+            if isClosing { return end(closeEnd) }
+            let truncated = records.endOfInput()
+            end(
+                LinkEnd(
+                    word: truncated == nil ? .closed : .lost,
+                    detail: truncated?.description ?? "closed by the other end"))
+        case .failed(let error): end(isClosing ? closeEnd : LinkEnd(word: .lost, detail: "\(error)"))
+        }
+    }
+
+    /// Opens records into the plain scratch, one behind the other, and gathers runs of DATA of one stream, so that a
+    /// socket gets them in one system call.
+    func takeRecords() {
+        let plain = loop.scratch.plain
+        var offset = 0
+        var run = Run(vectors: loop.scratch.run)
+        while !isOver {
+            if offset + Frame.maximumBytes > plain.count {
+                run.deliver()
+                offset = 0
+            }
+            switch records.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: plain[offset..<offset + Frame.maximumBytes]))
+            {
+            case .bytes(let count):
+                do throws(Violation) {
+                    try takeFrames(UnsafeRawBufferPointer(rebasing: plain[offset..<offset + count]), &run)
+                } catch {
+                    return violated(error)
+                }
+                offset += (count + 15) & ~15
+            case .wantsInput:
+                run.deliver()
+                return
+            case .closed:
+                run.deliver()
+                return end(isClosing ? closeEnd : LinkEnd(word: .closed, detail: "closed by the other end"))
+            case .failed(let failure):
+                run.deliver()
+                return end(LinkEnd(word: .lost, detail: failure.description))
+            }
+        }
+    }
+
+    private func takeFrames(_ record: UnsafeRawBufferPointer, _ run: inout Run) throws(Violation) {
+        var reader = FrameReader(record)
+        while let frame = try reader.next() {
+            let event = try multiplexer.receive(frame, now: loop.now)
+            if case .data(let id, let bytes) = event {
+                if run.sub?.stream != id || run.isFull {
+                    run.deliver()
+                    guard let sub = find(id) else {
+                        consumed(id, bytes.count)
+                        continue
+                    }
+                    run.sub = sub
+                }
+                run.append(bytes)
+                continue
+            }
+            if case .none = event { continue }
+            run.deliver()
+            try handle(event)
+            if isOver { return }
+        }
+        // PONG, or credit to return.
+        if multiplexer.hasPending { schedule() }
+    }
+
+    private func handle(_ event: Event) throws(Violation) {
+        switch event {
+        case .none, .data: break
+        case .opened(let id, let mapping, let client): try opened(id, mapping, client)
+        case .accepted: break
+        case .writable(let id): find(id)?.readIfPossible()
+        case .linkWritable: for sub in subConnections { sub?.readIfPossible() }
+        case .finished(let id): find(id)?.linkEnded()
+        case .closed(let id, let reason): find(id)?.aborted(reason)
+        case .control(let message): try peer.received(message, on: self)
+        case .pong: break
+        case .goAway(let reason, let milliseconds):
+            peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)
+        }
+    }
+
+    private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
+        let target = try peer.target(of: mapping)
+        let new = SubConnection(dialing: id, mapping: mapping, client: client, link: self)
+        insert(new)
+        guard let target, !isClosing else { return new.abort(.mappingRemoved) }
+        if settings.isVerbose {
+            Log.info(
+                "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", client.text),
+                ("target", target))
+        }
+        new.startDial(to: target, allow: peer.allow, timeout: settings.connectTimeout)
+    }
+}
+
+/// DATA frames of one stream that came one behind the other.
+private struct Run {
+    let vectors: UnsafeMutableBufferPointer<iovec>
+    var sub: SubConnection?
+    private var used = 0
+    private var count = 0
+
+    init(vectors: UnsafeMutableBufferPointer<iovec>) {
+        self.vectors = vectors
+    }
+
+    var isFull: Bool { used == vectors.count }
+
+    mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        vectors[used] = iovec(
+            iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+        used += 1
+        count += bytes.count
+    }
+
+    mutating func deliver() {
+        guard let sub, used > 0 else { return }
+        let (amount, filled) = (count, used)
+        self.sub = nil
+        (used, count) = (0, 0)
+        sub.deliver(UnsafeMutableBufferPointer(rebasing: vectors[..<filled]), count: amount)
+    }
+}
