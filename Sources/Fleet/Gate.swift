@@ -44,6 +44,8 @@ final class Gate: AcceptHandler {
     func open(_ address: SocketAddress) throws(SystemError) -> SocketAddress {
         let socket = try loop.network.listen(on: address, onlyIPv6: false, handler: self).get()
         self.socket = socket
+        // A node speaks first; one that does not costs the kernel a little and us nothing.
+        socket.announceWhenHeard()
         return socket.boundAddress
     }
 

@@ -29,7 +29,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             StreamSocket.set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, onlyIPv6 ? 1 : 0)
         }
         // Inherited by the accepted sockets: set once here instead of on each.
-        StreamSocket.setNoDelay(descriptor, family)
+        StreamSocket.setClientOptions(descriptor, family)
         var result = address.withSockaddr { bind(descriptor, $0, $1) }
         if result != 0, errno == EADDRINUSE, isStale(address) {
             unlink(address.path)
@@ -83,6 +83,11 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
                         descriptor, $0, &length, Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue))
                 }
             }
+            if accepted >= network.descriptorBudget {
+                Glibc.close(accepted)
+                pause(SystemError(EMFILE))
+                continue
+            }
             if accepted >= 0 {
                 let client = SocketAddress(storage: &storage, length: length) ?? SocketAddress(unix: "")
                 handler.accepted(StreamSocket(accepted, family: family, poller: poller), from: client)
@@ -109,6 +114,10 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             isPaused = false
             poller.add(descriptor, self, edgeTriggered: false)
         }
+    }
+
+    func announceWhenHeard() {
+        if family != AF_UNIX { StreamSocket.set(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 5) }
     }
 
     func close() {

@@ -32,7 +32,7 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
             family,
             Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failure(SystemError()) }
-        setNoDelay(descriptor, family)
+        setClientOptions(descriptor, family)
         let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
         if result != 0, errno != EINPROGRESS {
             let error = SystemError()
@@ -122,11 +122,14 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         guard family != AF_UNIX else { return }
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, 128 << 10)
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
-        Self.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
     }
 
-    static func setNoDelay(_ descriptor: Int32, _ family: Int32) {
-        if family != AF_UNIX { set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+    /// Without delay: a tunnel must not hold back what its client sent at once. With keepalive: a client whose machine is
+    /// gone would otherwise stay for ever.
+    static func setClientOptions(_ descriptor: Int32, _ family: Int32) {
+        guard family != AF_UNIX else { return }
+        set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
     }
 
     static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {

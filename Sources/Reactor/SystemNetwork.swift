@@ -7,10 +7,16 @@ package final class SystemNetwork: Network {
     package internal(set) weak var loop: EventLoop?
     /// Held back so that a client can be sent away when there are no descriptors left.
     private var spare: Int32
+    /// Descriptors are given out lowest first, so the number of a new one says how many are open. The last tenth is kept
+    /// for links, dials and files: clients are not accepted into it.
+    let descriptorBudget: Int32
 
     init(poller: EpollPoller) {
         self.poller = poller
         spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        descriptorBudget = Int32(clamping: limit.rlim_cur / 10 * 9)
     }
 
     deinit {

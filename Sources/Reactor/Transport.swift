@@ -46,8 +46,14 @@ package protocol AcceptHandler: AnyObject {
 package protocol ListeningTransport: AnyObject {
     /// The address as bound: with port 0 asked for, the port that was given.
     var boundAddress: SocketAddress { get }
+    /// From now on connections are announced when they have said something (tcp(7), TCP_DEFER_ACCEPT).
+    func announceWhenHeard()
     /// Stops listening and frees the address.
     func close()
+}
+
+extension ListeningTransport {
+    package func announceWhenHeard() {}
 }
 
 /// The world outside: what a loop may listen on and dial.

@@ -117,7 +117,13 @@ extension MainLink {
         loop.cancel(closeTimer)
         transport.close()
         let open = openStreams
-        let subReason: CloseReason = reason.word == .stopping ? peer.stopReason : .linkLost
+        let subReason: CloseReason =
+            switch reason.word {
+            case .stopping where goAwayReceived == .stopping: peer.hasAuthority ? .nodeStop : .serverStop
+            case .stopping: peer.stopReason
+            case .revoked: .revoked
+            default: .linkLost
+            }
         for sub in subConnections { sub?.aborted(subReason) }
         for sub in lingering.values { sub.aborted(subReason) }
         sparse.removeAll()

@@ -23,12 +23,22 @@ extension MainLink {
         case .end:
             if isClosing { return end(closeEnd) }
             let truncated = records.endOfInput()
-            end(
-                LinkEnd(
-                    word: truncated == nil ? .closed : .lost,
-                    detail: truncated?.description ?? "closed by the other end"))
+            end(truncated.map { LinkEnd(word: .lost, detail: $0.description) } ?? closedByOther)
         case .failed(let error): end(isClosing ? closeEnd : LinkEnd(word: .lost, detail: "\(error)"))
         }
+    }
+
+    /// A close after GOAWAY has the reason that GOAWAY gave.
+    private var closedByOther: LinkEnd {
+        let word: LinkEnd.Word =
+            switch goAwayReceived {
+            case nil: .closed
+            case .stopping: .stopping
+            case .replaced: .replaced
+            case .revoked: .revoked
+            case .violation: .violation
+            }
+        return LinkEnd(word: word, detail: "closed by the other end")
     }
 
     /// Opens records into the plain scratch, one behind the other, and gathers runs of DATA of one stream, so that a
@@ -57,7 +67,7 @@ extension MainLink {
                 return
             case .closed:
                 run.deliver()
-                return end(isClosing ? closeEnd : LinkEnd(word: .closed, detail: "closed by the other end"))
+                return end(isClosing ? closeEnd : closedByOther)
             case .failed(let failure):
                 run.deliver()
                 return end(LinkEnd(word: .lost, detail: failure.description))
@@ -102,6 +112,7 @@ extension MainLink {
         case .control(let message): try peer.received(message, on: self)
         case .pong: break
         case .goAway(let reason, let milliseconds):
+            goAwayReceived = reason
             peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)
         }
     }

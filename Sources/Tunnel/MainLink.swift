@@ -33,6 +33,7 @@ package final class MainLink: TransportHandler, TurnWork {
     var keepalive: LoopTimer?
     var closeTimer: LoopTimer?
     var drainedAfterClose = 0
+    var goAwayReceived: GoAwayReason?
     var closeEnd = LinkEnd(word: .closed, detail: "")
     var hasSaidGoodbye = false
     var hasShutDown = false
