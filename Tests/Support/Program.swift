@@ -124,16 +124,21 @@ package final class Program: Sendable {
         log.filter { $0.matches(event, wanted) }
     }
 
-    /// The last lines of both outputs, for a failure's message.
+    /// The last lines of both outputs, for a failure's message; of a run of lines with one event, the first and last.
     package var transcript: String {
         let state = child.state.get()
-        let end =
-            state.status.map { $0 & 0x7f == 0 ? "exit \($0 >> 8 & 0xff)" : "signal \($0 & 0x7f)" }
-            ?? "running"
-        let omitted = max(0, state.lines.count - 60)
-        let lines = state.lines.suffix(60).map { "    \($0.stream == .output ? "out" : "err")| \($0.text)" }
-        let head = "  \(name) (pid \(pid), \(end))" + (omitted > 0 ? ", after \(omitted) earlier lines" : "")
-        return ([head] + lines).joined(separator: "\n")
+        let end = state.status.map { $0 & 0x7f == 0 ? "exit \($0 >> 8 & 0xff)" : "signal \($0 & 0x7f)" }
+        var shown: [String] = []
+        var (event, repeats) = ("", 0)
+        for line in state.lines {
+            let next = LogLine(line.text).map { "\($0.level) \($0.event)" } ?? ""
+            repeats = next == event && !next.isEmpty ? repeats + 1 : 0
+            event = next
+            if repeats > 1 { shown.removeLast() }
+            let note = repeats > 1 ? "  (and \(repeats - 1) more such)" : ""
+            shown.append("    \(line.stream == .output ? "out" : "err")| \(line.text)\(note)")
+        }
+        return (["  \(name) (pid \(pid), \(end ?? "running"))"] + shown.suffix(60)).joined(separator: "\n")
     }
 
     /// Resident memory in bytes, 0 once the process has ended.

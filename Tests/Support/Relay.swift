@@ -29,7 +29,10 @@ package final class Relay: Sendable {
         endpoint = server.endpoint
     }
 
-    deinit { cut() }
+    deinit {
+        thaw()
+        cut()
+    }
 
     package var connections: Int { shared.get().pairs.count }
 
@@ -43,14 +46,13 @@ package final class Relay: Sendable {
 
     package func thaw() { shared.with { $0.frozen = false } }
 
-    /// Ends all connections on both sides with a RST.
+    /// Ends all connections on both sides.
     package func cut() {
         let pairs = shared.with { state in
             defer { state.pairs = [] }
             return state.pairs
         }
         for socket in pairs.joined() {
-            socket.set(SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0))
             socket.abandon()
         }
     }
