@@ -70,7 +70,7 @@ package struct Endpoint: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// The address that the kernel gave to a bound descriptor.
-    init(boundTo descriptor: Int32, domain: String) throws {
+    package init(boundTo descriptor: Int32, domain: String) throws {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
