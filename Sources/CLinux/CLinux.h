@@ -2,11 +2,9 @@
 #ifndef GOPROXY_CLINUX_H
 #define GOPROXY_CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -17,8 +15,9 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
-// accept4 is declared only under _GNU_SOURCE, which the importer may have decided before this header is read.
+// Declared only under _GNU_SOURCE, which would change structures that the Glibc module shows already.
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
+extern int pthread_setname_np(pthread_t, const char *);
 
 #ifndef TCP_NOTSENT_LOWAT
 #define TCP_NOTSENT_LOWAT 25

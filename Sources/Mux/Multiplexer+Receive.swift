@@ -1,0 +1,179 @@
+/// What arrives.
+extension Multiplexer {
+    /// Takes one frame. The order of checks: kind and length (done by `FrameReader`), state, credit; only then
+    /// anything changes.
+    package func receive(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
+        lastNow = now
+        switch frame.kind {
+        case .data: return try receiveData(frame)
+        case .window: return try receiveWindow(frame)
+        case .open: return try receiveOpen(frame, now: now)
+        case .opened: return try receiveOpened(frame)
+        case .fin: return try receiveFin(frame)
+        case .close: return try receiveClose(frame)
+        case .ping:
+            guard misdeeds.spend(now: now) else { throw .flood }
+            pongPending = frame.payload.number(UInt64.self, at: 0)
+            return .none
+        case .pong: return try receivePong(frame, now: now)
+        case .control: return try receiveControl(frame, now: now)
+        case .goaway:
+            guard let reason = GoAwayReason(rawValue: frame.payload[0]) else { throw .unknownReason }
+            hasReceivedGoAway = true
+            return .goAway(reason, retryAfterMilliseconds: frame.payload.number(UInt32.self, at: 1))
+        case .hello: throw .unexpectedHello
+        }
+    }
+
+    private func receiveData(_ frame: Frame) throws(Violation) -> Event {
+        let count = frame.payload.count
+        guard count <= linkGranted else { throw .beyondLinkCredit }
+        guard let index = try expectedIndex(frame, lateCost: count) else {
+            linkGranted -= count
+            linkOwed += count
+            return .none
+        }
+        guard !states[index].isFinishedThere else { throw .afterFin }
+        guard states[index].window.arrived(count) else { throw .beyondStreamCredit }
+        linkGranted -= count
+        states[index].receivedBytes += UInt64(count)
+        return .data(frame.stream, frame.payload)
+    }
+
+    private func receiveWindow(_ frame: Frame) throws(Violation) -> Event {
+        let increment = Int(frame.payload.number(UInt32.self, at: 0))
+        guard increment > 0 else { throw .creditOverflow }
+        if frame.stream == .link {
+            guard increment <= Credit.linkBytes - linkSendCredit else { throw .creditOverflow }
+            let wasEmpty = linkSendCredit == 0
+            linkSendCredit += increment
+            return wasEmpty ? .linkWritable : .none
+        }
+        guard let index = try expectedIndex(frame, lateCost: Self.lateFrameCost) else { return .none }
+        guard
+            increment <= Credit.maximumWindowBytes - min(states[index].sendCredit, Credit.maximumWindowBytes)
+        else {
+            throw .creditOverflow
+        }
+        let wasEmpty = states[index].sendCredit == 0
+        states[index].sendCredit += increment
+        return wasEmpty ? .writable(frame.stream) : .none
+    }
+
+    private func receiveOpen(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
+        let id = frame.stream
+        guard !isOurs(id) else { throw .wrongOpener }
+        guard !hasReceivedGoAway else { throw .openAfterGoAway }
+        // Slots are taken one after the other, so the table grows with what is used and not with a number on the wire.
+        guard id.slot < maximumStreams, id.slot <= theirSlotsUsed else { throw .slotBeyondTable }
+        let index = id.slot * 2 + 1
+        if index < states.count {
+            guard !states[index].isLive else { throw .slotInUse }
+        }
+        let last = index < states.count ? states[index].generation : 0
+        guard id.generation == StreamID.generation(after: last) else { throw .wrongGeneration }
+        let receiveFirst = Int(frame.payload.number(UInt32.self, at: 4))
+        let sendFirst = Int(frame.payload.number(UInt32.self, at: 8))
+        let largest = Credit.firstWindowBytes(openStreams: 0)
+        guard (1...largest).contains(receiveFirst), (1...largest).contains(sendFirst) else {
+            throw .badWindow
+        }
+        guard let family = ClientAddress.Family(rawValue: frame.payload[12]), frame.payload[13] == 0 else {
+            throw .badAddress
+        }
+        growTable(to: index)
+        theirSlotsUsed = max(theirSlotsUsed, id.slot + 1)
+        begin(index, generation: id.generation, sendFirst: sendFirst, receiveFirst: receiveFirst, now: now)
+        let isWithinLimits =
+            theirStreams < maximumStreams && firstWindowsGranted <= Credit.linkBytes - Credit.growthPoolBytes
+        guard isWithinLimits, !hasSentGoAway else {
+            states[index].isHeld = false
+            reset(id, reason: hasSentGoAway ? .nodeAway : .limit)
+            return .none
+        }
+        theirStreams += 1
+        states[index].mapping = frame.payload.number(UInt32.self, at: 0)
+        return .opened(
+            id, mapping: states[index].mapping,
+            client: ClientAddress(
+                family: family, port: frame.payload.number(UInt16.self, at: 14),
+                high: frame.payload.number(UInt64.self, at: 16),
+                low: frame.payload.number(UInt64.self, at: 24)))
+    }
+
+    private func receiveOpened(_ frame: Frame) throws(Violation) -> Event {
+        guard isOurs(frame.stream) else { throw .wrongOpener }
+        guard let index = try expectedIndex(frame, lateCost: Self.lateFrameCost) else { return .none }
+        guard !states[index].isAccepted else { throw .openedTwice }
+        states[index].isAccepted = true
+        return .accepted(frame.stream)
+    }
+
+    private func receiveFin(_ frame: Frame) throws(Violation) -> Event {
+        guard let index = try expectedIndex(frame, lateCost: Self.lateFrameCost) else { return .none }
+        guard !states[index].isFinishedThere else { throw .afterFin }
+        guard frame.payload.number(UInt64.self, at: 0) == states[index].receivedBytes else {
+            throw .countsDiffer
+        }
+        states[index].isFinishedThere = true
+        states[index].pending.remove(.window)
+        if states[index].isFinSent { end(index) }
+        return .finished(frame.stream)
+    }
+
+    private func receiveClose(_ frame: Frame) throws(Violation) -> Event {
+        guard let reason = CloseReason(rawValue: frame.payload[0]) else { throw .unknownReason }
+        guard let index = try expectedIndex(frame, lateCost: Self.lateFrameCost) else { return .none }
+        guard frame.payload.number(UInt64.self, at: 1) == states[index].receivedBytes else {
+            throw .countsDiffer
+        }
+        end(index)
+        return .closed(frame.stream, reason)
+    }
+
+    private func receivePong(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
+        guard pingInFlight, !pingPending, frame.payload.number(UInt64.self, at: 0) == pingNumber else {
+            throw .unexpectedPong
+        }
+        pingInFlight = false
+        let took = now - min(pingSentAt, now)
+        let isFirst = roundTripNanoseconds == Credit.assumedRoundTripNanoseconds
+        roundTripNanoseconds = isFirst ? took : min(took, roundTripNanoseconds)
+        return .pong(roundTripNanoseconds: took)
+    }
+
+    private func receiveControl(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
+        guard controlIn.count + frame.payload.count <= Self.maximumControlBytes else {
+            throw .controlTooLarge
+        }
+        let isWhole = frame.flags & Frame.moreFlag == 0
+        // Pieces are counted by size, whole messages by number.
+        if isWhole || frame.payload.count < 1_000 {
+            guard misdeeds.spend(now: now) else { throw .flood }
+        }
+        controlIn.append(contentsOf: frame.payload)
+        guard isWhole else { return .none }
+        let message = controlIn
+        controlIn = []
+        return .control(message)
+    }
+
+    /// The place of the frame's stream; nil for a stream that is over here (the frame is late: drop it).
+    private func expectedIndex(_ frame: Frame, lateCost: Int) throws(Violation) -> Int? {
+        let id = frame.stream
+        let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
+        guard index < states.count, states[index].generation != 0 else { throw .neverOpened }
+        let state = states[index].generation
+        if state == id.generation, states[index].isLive, !states[index].pending.contains(.close) {
+            return index
+        }
+        guard StreamID.generation(id.generation, isNoLaterThan: state), id.generation != 0 else {
+            throw .neverOpened
+        }
+        if state == id.generation, states[index].pending.contains(.open) { throw .neverOpened }
+        guard lateAllowance >= lateCost else { throw .lateFlood }
+        lateAllowance -= lateCost
+        if frame.kind == .close, state == id.generation, states[index].isLive { end(index) }
+        return nil
+    }
+}

@@ -1,0 +1,185 @@
+/// The protocol of one main link. See Mux.docc for the wire.
+///
+/// One thread uses it. Every method is constant time, none allocates per frame (the slot table grows with the highest
+/// number of streams open at once and is kept). A `Violation` thrown by `receive` means: end the link.
+package final class Multiplexer {
+    package let role: Role
+    package let maximumStreams: Int
+    /// The shortest round trip seen; windows are sized by it.
+    package internal(set) var roundTripNanoseconds = Credit.assumedRoundTripNanoseconds
+    package internal(set) var hasSentGoAway = false
+    package internal(set) var hasReceivedGoAway = false
+
+    /// Slots of both openers, interleaved: ours at even places, theirs at odd ones.
+    var states = ContiguousArray<StreamState>()
+    var freeSlots = ContiguousArray<Int32>()
+    var ourSlotsUsed = 0
+    var theirSlotsUsed = 0
+    /// Streams that an owner still holds, for each opener.
+    package internal(set) var ourStreams = 0
+    package internal(set) var theirStreams = 0
+
+    var queueFirst: Int32 = -1
+    var queueLast: Int32 = -1
+
+    package internal(set) var linkSendCredit = Credit.linkBytes
+    var linkGranted = Credit.linkBytes
+    var linkOwed = 0
+    var growthPool = Credit.growthPoolBytes
+    var firstWindowsGranted = 0
+    var lateAllowance = 0
+
+    var pingInFlight = false
+    var pingSentAt: UInt64 = 0
+    var pingPending = false
+    var pingNumber: UInt64 = 0
+    var pongPending: UInt64?
+    var goAwayPending: (GoAwayReason, UInt32)?
+    var controlOut = ContiguousArray<[UInt8]>()
+    var controlOutPosition = 0
+    var controlIn = [UInt8]()
+    var misdeeds = MisdeedBudget()
+    /// The latest `now` that a caller gave; windows that are returned in `poll` are timed by it.
+    var lastNow: UInt64 = 0
+
+    package static let maximumControlBytes = 1 << 20
+    /// What a late frame without payload takes from the allowance.
+    static let lateFrameCost = 64
+
+    package init(role: Role, maximumStreams: Int = 8_192) {
+        precondition((1...65_536).contains(maximumStreams))
+        self.role = role
+        self.maximumStreams = maximumStreams
+    }
+
+    // MARK: Questions
+
+    package func isOurs(_ id: StreamID) -> Bool { id.opener == role }
+
+    package var canOpen: Bool {
+        !hasReceivedGoAway && !hasSentGoAway && (!freeSlots.isEmpty || ourSlotsUsed < maximumStreams)
+    }
+
+    /// Bytes of DATA that the stream may send now; 0 when it has finished or is over.
+    package func sendBudget(_ id: StreamID) -> Int {
+        guard let index = liveIndex(id), !states[index].isFinishedHere,
+            !states[index].pending.contains(.close)
+        else {
+            return 0
+        }
+        return min(states[index].sendCredit, linkSendCredit)
+    }
+
+    /// Whether the stream still exists on the link.
+    package func isLive(_ id: StreamID) -> Bool { liveIndex(id) != nil }
+
+    /// Whether `poll` would write anything.
+    package var hasPending: Bool {
+        queueFirst >= 0 || pongPending != nil || pingPending || !controlOut.isEmpty
+            || linkOwed >= Credit.linkBytes / 4
+            || goAwayPending != nil
+    }
+
+    // MARK: Commands
+
+    /// Opens a stream; OPEN is due at the next `poll`, and DATA may follow it at once. Nil when `canOpen` is false.
+    package func open(mapping: UInt32, client: ClientAddress, now: UInt64) -> StreamID? {
+        guard canOpen else { return nil }
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = Int(free)
+        } else {
+            slot = ourSlotsUsed
+            ourSlotsUsed += 1
+        }
+        let index = slot * 2
+        growTable(to: index)
+        let first = Credit.firstWindowBytes(openStreams: ourStreams + theirStreams)
+        let generation = StreamID.generation(after: states[index].generation)
+        begin(index, generation: generation, sendFirst: first, receiveFirst: first, now: now)
+        states[index].mapping = mapping
+        states[index].client = client
+        ourStreams += 1
+        require(.open, at: index)
+        return StreamID(opener: role, slot: slot, generation: generation)
+    }
+
+    /// The dial succeeded: OPENED is due.
+    package func accept(_ id: StreamID) {
+        precondition(!isOurs(id))
+        guard let index = liveIndex(id) else { return }
+        precondition(!states[index].isAccepted, "a stream is accepted once")
+        states[index].isAccepted = true
+        require(.opened, at: index)
+    }
+
+    /// No more bytes from this end: FIN is due after the DATA already written.
+    package func finish(_ id: StreamID) {
+        guard let index = liveIndex(id), !states[index].isFinishedHere else { return }
+        states[index].isFinishedHere = true
+        require(.fin, at: index)
+    }
+
+    /// Ends both directions: CLOSE is due, everything else of the stream is dropped. Does nothing for a stream that is over.
+    package func reset(_ id: StreamID, reason: CloseReason) {
+        guard let index = liveIndex(id), !states[index].pending.contains(.close) else { return }
+        // An OPEN that is due is still sent: the other end counts slots and generations without gaps.
+        states[index].pending.formIntersection(.open)
+        states[index].closeReason = reason
+        // What is under way may still come; more than that is a flood.
+        allowLate(states[index].window.grantedBytes + 64 * Self.lateFrameCost)
+        require(.close, at: index)
+    }
+
+    /// The owner has let go of the stream; its slot may serve another. Exactly once for each opened stream,
+    /// after `finish` and the other end's FIN, after `reset`, or after `closed`.
+    package func release(_ id: StreamID) {
+        if isOurs(id) {
+            let index = id.slot * 2
+            precondition(states[index].isHeld && states[index].generation == id.generation, "released twice")
+            states[index].isHeld = false
+            ourStreams -= 1
+            if !states[index].isLive { freeSlots.append(Int32(id.slot)) }
+        } else {
+            precondition(theirStreams > 0, "released twice")
+            theirStreams -= 1
+        }
+    }
+
+    /// `amount` bytes of `data` events have left (to the socket, or were dropped): credit goes back.
+    package func consumed(_ id: StreamID, _ amount: Int, now: UInt64) {
+        guard amount > 0 else { return }
+        linkOwed += amount
+        guard let index = liveIndex(id), !states[index].isFinishedThere,
+            !states[index].pending.contains(.close)
+        else {
+            return
+        }
+        if states[index].window.consumed(amount) { require(.window, at: index) }
+        lastNow = now
+    }
+
+    /// Asks for a sign of life; answered by a `pong` event. One at a time: false while one is under way.
+    @discardableResult
+    package func ping(now: UInt64) -> Bool {
+        guard !pingInFlight else { return false }
+        pingInFlight = true
+        pingPending = true
+        pingNumber &+= 1
+        pingSentAt = now
+        return true
+    }
+
+    /// Queues a control message of 1 byte to 1 MiB.
+    package func send(control message: [UInt8]) {
+        precondition((1...Self.maximumControlBytes).contains(message.count))
+        controlOut.append(message)
+    }
+
+    /// The other end shall open no more streams and go; open ones live on until they end or the owner ends them.
+    package func goAway(_ reason: GoAwayReason, retryAfterMilliseconds: UInt32) {
+        guard !hasSentGoAway else { return }
+        hasSentGoAway = true
+        goAwayPending = (reason, retryAfterMilliseconds)
+    }
+}

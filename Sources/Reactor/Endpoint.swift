@@ -1,0 +1,89 @@
+import CLinux
+import Glibc
+
+/// The kinds of address that a mapping may name, in Go's words.
+package enum Domain: String, CaseIterable, Sendable {
+    case tcp
+    case tcp4
+    case tcp6
+    case unix
+}
+
+/// Where to listen or dial: what Go's `net.Listen` and `net.Dial` take (`0.0.0.0:1080`, `:1080`, `[::]:80`,
+/// `name:port`, `name:service`; a path, or `@name`, for unix).
+package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible {
+    package let domain: Domain
+    package let address: String
+    /// Empty: every address (listening), this machine (dialling). Without the brackets of IPv6.
+    package let host: String
+    package let port: UInt16
+
+    /// Longest name of the DNS, and more than any literal.
+    private static let maximumHostBytes = 255
+
+    /// The reason it is refused is a phrase that follows the address: `missing port`.
+    package init(domain: Domain, address: String) throws(EndpointError) {
+        self.domain = domain
+        self.address = address
+        guard !address.isEmpty else { throw EndpointError("an empty address") }
+        // Control characters in a name can only be a mistake or an attempt on a log.
+        guard address.utf8.allSatisfy({ $0 > 32 && $0 != 127 }) || domain == .unix && !address.utf8.contains(0) else {
+            throw EndpointError("a space or control character")
+        }
+        guard domain != .unix else {
+            (host, port) = ("", 0)
+            // sun_path holds 108 bytes, the last of them 0.
+            guard address.utf8.count <= 107 else { throw EndpointError("a path longer than 107 bytes") }
+            return
+        }
+        let (host, service) = try Self.split(address)
+        guard host.utf8.count <= Self.maximumHostBytes else { throw EndpointError("a host longer than 255 bytes") }
+        self.host = host
+        port = try Self.port(service)
+        let family = SocketAddress(numeric: host, port: 0)?.family
+        if domain == .tcp4, family == .ipv6 { throw EndpointError("an IPv6 address in the domain tcp4") }
+        if domain == .tcp6, family == .ipv4 { throw EndpointError("an IPv4 address in the domain tcp6") }
+    }
+
+    package var description: String { "\(domain.rawValue) \(address)" }
+
+    private static func split(_ address: String) throws(EndpointError) -> (String, String) {
+        if address.hasPrefix("[") {
+            guard let bracket = address.firstIndex(of: "]") else { throw EndpointError("missing ]") }
+            let rest = address[address.index(after: bracket)...]
+            guard rest.hasPrefix(":") else { throw EndpointError("missing port") }
+            let host = String(address[address.index(after: address.startIndex)..<bracket])
+            guard host.contains(":") else { throw EndpointError("brackets around what is not IPv6") }
+            return (host, String(rest.dropFirst()))
+        }
+        guard let colon = address.lastIndex(of: ":") else { throw EndpointError("missing port") }
+        let host = address[..<colon]
+        guard !host.contains(":") else { throw EndpointError("too many colons (IPv6 goes into brackets)") }
+        guard !host.contains("]") && !host.contains("[") else { throw EndpointError("a stray bracket") }
+        return (String(host), String(address[address.index(after: colon)...]))
+    }
+
+    private static func port(_ service: String) throws(EndpointError) -> UInt16 {
+        guard !service.isEmpty else { throw EndpointError("missing port") }
+        if service.utf8.allSatisfy({ (48...57).contains($0) }) {
+            guard let port = UInt16(service) else { throw EndpointError("port \(service.prefix(12)) is not in 0...65535") }
+            return port
+        }
+        var entry = servent()
+        var found: UnsafeMutablePointer<servent>?
+        var text = [CChar](repeating: 0, count: 1_024)
+        guard getservbyname_r(service, "tcp", &entry, &text, text.count, &found) == 0, let found else {
+            throw EndpointError("unknown port \(service.prefix(32))")
+        }
+        return UInt16(bigEndian: UInt16(truncatingIfNeeded: found.pointee.s_port))
+    }
+}
+
+/// What is wrong with an address, as a phrase.
+package struct EndpointError: Error, Equatable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

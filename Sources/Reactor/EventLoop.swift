@@ -1,0 +1,118 @@
+import Glibc
+
+/// Something that has work to do when the events of a turn have been handled.
+package protocol TurnWork: AnyObject {
+    func turnEnds()
+}
+
+/// One thread's loop. Not Sendable: whoever holds it is on its thread.
+package final class EventLoop {
+    /// Monotonic nanoseconds, read once a turn.
+    package private(set) var now: UInt64
+    package let mailbox: Mailbox
+    package let network: any Network
+    /// Buffers of the loop's connections come from here.
+    package let scratch = Scratch()
+    private let poller: any Poller
+    private var timers = TimerHeap()
+    private var turnWork: [any TurnWork] = []
+    private var running: [any TurnWork] = []
+    private var isStopped = false
+
+    /// A loop on the system's sockets and clock.
+    package convenience init() throws(SystemError) {
+        let poller = try EpollPoller()
+        let mailbox = try Mailbox()
+        poller.add(mailbox.descriptor, WakeUp(descriptor: mailbox.descriptor), edgeTriggered: true)
+        self.init(poller: poller, network: SystemNetwork(poller: poller), mailbox: mailbox)
+        (network as? SystemNetwork)?.loop = self
+    }
+
+    /// A loop on another world; used by simulations.
+    package init(poller: any Poller, network: any Network, mailbox: Mailbox) {
+        self.poller = poller
+        self.network = network
+        self.mailbox = mailbox
+        now = poller.now()
+    }
+
+    /// Runs until `stop`.
+    package func run() {
+        while !isStopped { turn() }
+        isStopped = false
+    }
+
+    /// Ends `run` after this turn.
+    package func stop() {
+        isStopped = true
+    }
+
+    /// One turn: waits for whatever comes first, then handles all of it.
+    package func turn() {
+        let deadline: UInt64? = turnWork.isEmpty && !mailbox.hasMessages ? timers.nextDeadline : 0
+        poller.wait(deadline: deadline)
+        now = poller.now()
+        poller.dispatch()
+        mailbox.drain(into: self)
+        while let timer = timers.popDue(now) { timer.fire() }
+        swap(&turnWork, &running)
+        for work in running { work.turnEnds() }
+        running.removeAll(keepingCapacity: true)
+    }
+
+    /// Calls `work.turnEnds()` at the end of this turn; during the turn's end, at that of the next, which then does not
+    /// wait. The caller sees to it that the same work is not added twice.
+    package func atTurnEnd(_ work: any TurnWork) {
+        turnWork.append(work)
+    }
+
+    /// Calls `action` once, `nanoseconds` from now. Cancel it, or let go of the timer's owner in `action`.
+    @discardableResult
+    package func schedule(after nanoseconds: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
+        let (deadline, overflow) = now.addingReportingOverflow(nanoseconds)
+        let timer = LoopTimer(deadline: overflow ? .max : deadline, action: action)
+        timers.insert(timer)
+        return timer
+    }
+
+    package func cancel(_ timer: LoopTimer?) {
+        guard let timer else { return }
+        timers.remove(timer)
+    }
+}
+
+/// Memory that every connection of a loop uses for the length of one call, never longer.
+package final class Scratch {
+    /// 256 KiB: sixteen full records at a read.
+    package static let bytes = 256 << 10
+    /// What was read from a socket.
+    package let input = UnsafeMutableRawBufferPointer.allocate(byteCount: Scratch.bytes, alignment: 64)
+    /// What came out of the record layer.
+    package let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: Scratch.bytes, alignment: 64)
+    /// What goes into it.
+    package let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: Scratch.bytes, alignment: 64)
+    package let vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 64)
+
+    init() {}
+
+    deinit {
+        input.deallocate()
+        plain.deallocate()
+        outgoing.deallocate()
+        vectors.deallocate()
+    }
+}
+
+/// Empties the mailbox's eventfd; the loop drains the mailbox every turn anyway.
+private final class WakeUp: ReadinessHandler {
+    private let descriptor: Int32
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    func ready(_ events: Readiness) {
+        var count: UInt64 = 0
+        _ = Glibc.read(descriptor, &count, 8)
+    }
+}

@@ -1,0 +1,110 @@
+import CLinux
+import Glibc
+
+/// What the kernel says of a descriptor.
+package struct Readiness: OptionSet, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package static let readable = Readiness(rawValue: 1)
+    package static let writable = Readiness(rawValue: 2)
+    /// The other end sends no more: reading will come to the end.
+    package static let hangUp = Readiness(rawValue: 4)
+    /// The connection failed: reset, refused, timed out.
+    package static let failed = Readiness(rawValue: 8)
+}
+
+package protocol ReadinessHandler: AnyObject {
+    func ready(_ events: Readiness)
+}
+
+/// The source of events and time.
+package protocol Poller: AnyObject {
+    /// Monotonic nanoseconds.
+    func now() -> UInt64
+    /// Waits until something happens, or until `deadline` (0: do not wait; nil: for ever).
+    func wait(deadline: UInt64?)
+    /// Tells the handlers what `wait` found.
+    func dispatch()
+}
+
+/// epoll(7). A descriptor and its registration's generation travel together in epoll's 64 bits, so an event for a
+/// descriptor that was closed and opened again in the same turn is dropped by one comparison.
+package final class EpollPoller: Poller {
+    private struct Slot {
+        var handler: (any ReadinessHandler)?
+        var generation: UInt32 = 0
+    }
+
+    private static let batch = 256
+    private let descriptor: Int32
+    private var slots: [Slot] = []
+    private let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: EpollPoller.batch)
+    private var found = 0
+
+    package init() throws(SystemError) {
+        descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
+        if descriptor < 0 { throw SystemError() }
+    }
+
+    deinit {
+        events.deallocate()
+        close(descriptor)
+    }
+
+    package func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    package func wait(deadline: UInt64?) {
+        var milliseconds: Int32 = -1
+        if let deadline {
+            let now = deadline == 0 ? 0 : now()
+            // Rounded up: waking before the deadline would turn the loop for nothing.
+            milliseconds = deadline <= now ? 0 : Int32(min((deadline - now + 999_999) / 1_000_000, 60_000))
+        }
+        let count = epoll_wait(descriptor, events.baseAddress, Int32(Self.batch), milliseconds)
+        found = max(Int(count), 0)
+    }
+
+    package func dispatch() {
+        for place in 0..<found {
+            let event = events[place]
+            let number = Int(event.data.u64 & 0xffff_ffff)
+            let slot = slots[number]
+            guard slot.generation == UInt32(event.data.u64 >> 32), let handler = slot.handler else { continue }
+            var ready: Readiness = []
+            if event.events & goproxy_EPOLLIN != 0 { ready.insert(.readable) }
+            if event.events & goproxy_EPOLLOUT != 0 { ready.insert(.writable) }
+            if event.events & (goproxy_EPOLLRDHUP | goproxy_EPOLLHUP) != 0 { ready.insert(.hangUp) }
+            if event.events & goproxy_EPOLLERR != 0 { ready.insert(.failed) }
+            handler.ready(ready)
+        }
+        found = 0
+    }
+
+    /// Watches a descriptor for reading and writing (edge-triggered) or for reading alone (level-triggered).
+    package func add(_ number: Int32, _ handler: any ReadinessHandler, edgeTriggered: Bool) {
+        let place = Int(number)
+        while slots.count <= place { slots.append(Slot()) }
+        slots[place].handler = handler
+        slots[place].generation &+= 1
+        var event = epoll_event()
+        event.events =
+            edgeTriggered
+            ? goproxy_EPOLLIN | goproxy_EPOLLOUT | goproxy_EPOLLRDHUP | goproxy_EPOLLET : goproxy_EPOLLIN
+        event.data.u64 = UInt64(slots[place].generation) << 32 | UInt64(place)
+        let result = epoll_ctl(descriptor, EPOLL_CTL_ADD, number, &event)
+        precondition(result == 0, "epoll_ctl: \(SystemError())")
+    }
+
+    /// Stops watching; events of this turn that are not handled yet are dropped. Before the descriptor is closed.
+    package func remove(_ number: Int32) {
+        let place = Int(number)
+        slots[place].handler = nil
+        slots[place].generation &+= 1
+        var event = epoll_event()
+        _ = epoll_ctl(descriptor, EPOLL_CTL_DEL, number, &event)
+    }
+}

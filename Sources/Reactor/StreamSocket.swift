@@ -1,0 +1,145 @@
+import CLinux
+import Glibc
+
+/// A connected (or connecting) socket of the system. Edge-triggered: it remembers what the kernel said last.
+package final class StreamSocket: StreamTransport, ReadinessHandler {
+    package var handler: (any TransportHandler)?
+    package private(set) var isReadable = false
+    package private(set) var isWritable = false
+    private var descriptor: Int32
+    private let poller: EpollPoller
+    private let family: Int32
+    /// The end of the stream has arrived behind what is still unread, and will not be announced again.
+    private var hasHungUp = false
+
+    /// Takes over `descriptor`, which does not block.
+    package init(_ descriptor: Int32, family: Int32, poller: EpollPoller) {
+        self.descriptor = descriptor
+        self.family = family
+        self.poller = poller
+        poller.add(descriptor, self, edgeTriggered: true)
+    }
+
+    deinit {
+        if descriptor >= 0 { Glibc.close(descriptor) }
+    }
+
+    static func connect(to address: SocketAddress, poller: EpollPoller) -> Result<any StreamTransport, SystemError> {
+        let family = address.systemFamily
+        let descriptor = socket(
+            family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return .failure(SystemError()) }
+        setNoDelay(descriptor, family)
+        let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
+        if result != 0, errno != EINPROGRESS {
+            let error = SystemError()
+            Glibc.close(descriptor)
+            return .failure(error)
+        }
+        return .success(StreamSocket(descriptor, family: family, poller: poller))
+    }
+
+    package func ready(_ events: Readiness) {
+        if events.contains(.hangUp) { hasHungUp = true }
+        if !events.isDisjoint(with: [.readable, .hangUp, .failed]) { isReadable = true }
+        if !events.isDisjoint(with: [.writable, .failed]) { isWritable = true }
+        handler?.transportReady(self, failed: events.contains(.failed))
+    }
+
+    package func takeError() -> SystemError? {
+        var number: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &number, &size) == 0 else { return SystemError() }
+        return number == 0 ? nil : SystemError(number)
+    }
+
+    package func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
+        let count = readv(descriptor, vectors.baseAddress, Int32(vectors.count))
+        if count > 0 {
+            // A short read means that the kernel has no more, and will say so when it has. Unless the end has come.
+            if !hasHungUp, count < vectors.reduce(0, { $0 + $1.iov_len }) { isReadable = false }
+            return .bytes(count)
+        }
+        if count == 0 {
+            isReadable = false
+            return .end
+        }
+        if errno == EAGAIN || errno == EINTR {
+            isReadable = errno == EINTR
+            return .wouldBlock
+        }
+        isReadable = false
+        return .failed(SystemError())
+    }
+
+    package func write(_ vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
+        var message = msghdr()
+        message.msg_iov = vectors.baseAddress
+        message.msg_iovlen = vectors.count
+        let count = sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
+        if count >= 0 {
+            if count < vectors.reduce(0, { $0 + $1.iov_len }) { isWritable = false }
+            return count == 0 ? .wouldBlock : .bytes(count)
+        }
+        if errno == EAGAIN || errno == EINTR {
+            isWritable = errno == EINTR
+            return .wouldBlock
+        }
+        isWritable = false
+        return .failed(SystemError())
+    }
+
+    package func shutdownWrite() {
+        _ = Glibc.shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    package func close() {
+        guard descriptor >= 0 else { return }
+        handler = nil
+        poller.remove(descriptor)
+        Glibc.close(descriptor)
+        descriptor = -1
+    }
+
+    package func reset() {
+        guard descriptor >= 0 else { return }
+        // Linger 0 makes close(2) send RST and drop what is queued (socket(7)).
+        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+        close()
+    }
+
+    package var peerAddress: SocketAddress? {
+        Self.address(of: descriptor, getpeername)
+    }
+
+    /// Keeps what waits in our own hands, where it can be ordered, instead of in the kernel's send queue; and gives up on
+    /// a peer that acknowledges nothing for 30 s (tcp(7)).
+    package func tuneForLink() {
+        guard family != AF_UNIX else { return }
+        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, 128 << 10)
+        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
+        Self.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+    }
+
+    static func setNoDelay(_ descriptor: Int32, _ family: Int32) {
+        if family != AF_UNIX { set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+    }
+
+    static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
+        var value = value
+        setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    static func address(
+        of descriptor: Int32,
+        _ ask: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) -> SocketAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutablePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { ask(descriptor, $0, &length) }
+        }
+        return result == 0 ? SocketAddress(storage: &storage, length: length) : nil
+    }
+}

@@ -1,0 +1,23 @@
+import Glibc
+
+/// An error number of the system, with the words that an operator knows for it.
+package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
+    package let number: Int32
+
+    package init(_ number: Int32 = errno) {
+        self.number = number
+    }
+
+    package var description: String {
+        var text = [CChar](repeating: 0, count: 128)
+        // The GNU strerror_r may answer with a text of its own instead of the buffer.
+        guard let words = goproxyStrerror(number, &text, text.count) else { return "error \(number)" }
+        let lowered = String(cString: words)
+        return lowered.prefix(1).lowercased() + lowered.dropFirst()
+    }
+}
+
+private func goproxyStrerror(_ number: Int32, _ buffer: UnsafeMutablePointer<CChar>, _ count: Int) -> UnsafePointer<CChar>? {
+    guard strerror_r(number, buffer, count) == 0 else { return nil }
+    return UnsafePointer(buffer)
+}

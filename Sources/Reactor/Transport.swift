@@ -1,0 +1,62 @@
+import Glibc
+
+/// What a call on a transport did.
+package enum IOResult: Equatable {
+    /// More than 0 bytes moved.
+    case bytes(Int)
+    case wouldBlock
+    /// The other end has finished sending.
+    case end
+    case failed(SystemError)
+}
+
+package protocol TransportHandler: AnyObject {
+    /// The kernel's word about the transport has changed; its flags are up to date.
+    func transportReady(_ transport: any StreamTransport, failed: Bool)
+}
+
+/// A connected byte stream that never blocks. One loop owns it.
+package protocol StreamTransport: AnyObject {
+    var handler: (any TransportHandler)? { get set }
+    /// Whether reading or writing is worth a try, as far as is known.
+    var isReadable: Bool { get }
+    var isWritable: Bool { get }
+    /// Why the connection failed, if it did; clears it.
+    func takeError() -> SystemError?
+    func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult
+    func write(_ vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult
+    /// Sends the end of the stream after what was written.
+    func shutdownWrite()
+    /// Ends it in order: what was written still arrives, if the other end goes on reading.
+    func close()
+    /// Ends it at once: the other end sees a reset where the protocol has one.
+    func reset()
+    var peerAddress: SocketAddress? { get }
+    /// Options for a link: see `StreamSocket.tuneForLink`.
+    func tuneForLink()
+}
+
+package protocol AcceptHandler: AnyObject {
+    func accepted(_ transport: any StreamTransport, from client: SocketAddress)
+    /// Accepting is impossible for now (descriptors or memory); it goes on by itself after 100 ms.
+    func acceptPaused(_ error: SystemError)
+}
+
+/// A bound, listening socket.
+package protocol ListeningTransport: AnyObject {
+    /// The address as bound: with port 0 asked for, the port that was given.
+    var boundAddress: SocketAddress { get }
+    /// Stops listening and frees the address.
+    func close()
+}
+
+/// The world outside: what a loop may listen on and dial.
+package protocol Network: AnyObject {
+    func listen(
+        on address: SocketAddress, onlyIPv6: Bool, handler: any AcceptHandler
+    ) -> Result<any ListeningTransport, SystemError>
+    /// Begins to connect. The handler hears `isWritable` or `failed`.
+    func connect(to address: SocketAddress) -> Result<any StreamTransport, SystemError>
+    /// Looks a name up off the loop, and calls back on it. At most 64 addresses, in the system's order of preference.
+    func resolve(_ host: String, port: UInt16, completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void)
+}
