@@ -2,6 +2,7 @@
 //
 // The clients, the origin behind the tunnel and the clock are this process; goproxy-server and goproxy-node
 // are the real programs. All of it stays on loopback.
+import Flags
 import FoundationEssentials
 import Glibc
 
@@ -11,9 +12,7 @@ struct Main {
         signal(SIGPIPE, SIG_IGN)
         CrashGuard.install()
         do throws(BenchError) {
-            guard let options = try Options.parse(Array(CommandLine.arguments.dropFirst())) else {
-                return print(Options.usage)
-            }
+            guard let options = try parse() else { return }
             let temporary = try TemporaryFolder()
             try endOnSignal(temporary)
             var bench = Bench(options, temporary)
@@ -29,6 +28,21 @@ struct Main {
         } catch {
             complain("goproxy-bench: \(error)")
             exit(error.exitCode)
+        }
+    }
+
+    /// The command line; `nil` when it asked for a text, which is printed.
+    private static func parse() throws(BenchError) -> Options? {
+        var options = Options()
+        do {
+            switch try Options.table.parse(Array(CommandLine.arguments.dropFirst()), into: &options) {
+            case .run: return options
+            case .help: print(Options.table.help, terminator: "")
+            case .version: print("goproxy-bench 0.1.0")
+            }
+            return nil
+        } catch {
+            throw BenchError(subject: error.description, failed: "", why: "", exitCode: 2)
         }
     }
 

@@ -1,7 +1,8 @@
 // Options: what the command line asks for.
+import Flags
 
 /// One part of the run that `-only` can select.
-enum Section: String, CaseIterable, Codable {
+enum Section: String, CaseIterable {
     case memory, throughput, echo, short
 }
 
@@ -17,95 +18,73 @@ struct Options {
     var json: String?
     var verbose = false
 
-    static let usage = """
-        Usage: goproxy-bench [flags]
-
-        Starts a goproxy-server and a goproxy-node on loopback, sends real traffic through a listener and a
-        peer listener, and compares it with a direct connection measured in the same run.
-
-          -rounds N           rounds; every figure is the median over them (5)
-          -seconds S          length of one measurement (0.8)
-          -connections LIST   bulk connections at once (1,8)
-          -short LIST         short connections at once (1,32)
-          -idle N             idle connections held for the memory figures (5000)
-          -only LIST          sections out of memory,throughput,echo,short
-          -direct             only the direct connection: what this machine and the load can do
-          -bin DIR            where goproxy-server and goproxy-node are (beside this program)
-          -json FILE          write all raw figures to FILE
-          -verbose            copy the log of both programs to stderr
-          -help
-        """
+    static let table = FlagTable<Options>(
+        program: "goproxy-bench",
+        summary: """
+            Starts a goproxy-server and a goproxy-node on loopback, sends real traffic through a listener and a
+            peer listener, and compares it with a direct connection measured in the same run.
+            """,
+        flags: [
+            .int("rounds", help: "rounds; every figure is the median over them", default: "5", in: 1...1_000)
+            {
+                $0.rounds = $1
+            },
+            .custom(
+                "seconds", value: "number", help: "length of one measurement", default: "0.8",
+                parse: parseSeconds,
+                set: { $0.seconds = $1 }),
+            .custom(
+                "connections", value: "list", help: "numbers of bulk connections at once", default: "1,8",
+                parse: parseCounts, set: { $0.connections = $1 }),
+            .custom(
+                "short", value: "list", help: "numbers of short connections at once", default: "1,32",
+                parse: parseCounts, set: { $0.short = $1 }),
+            .int(
+                "idle", help: "idle connections held for the memory figures, if descriptors suffice",
+                default: "5000",
+                in: 1...1_000_000
+            ) { $0.idle = $1 },
+            .custom(
+                "only", value: "list", help: "sections to run", default: "memory,throughput,echo,short",
+                parse: parseSections, set: { $0.only = $1 }),
+            .bool("direct", help: "only the direct connection: what this machine and the load can do") {
+                $0.direct = $1
+            },
+            .string("bin", value: "folder", help: "where the programs are, if not beside this one") {
+                $0.bin = $1
+            },
+            .string("json", value: "file", help: "write all raw figures to it") { $0.json = $1 },
+            .bool("verbose", help: "copy the logs of both programs to stderr") { $0.verbose = $1 },
+        ])
 }
 
-extension Options {
-    /// Parses the arguments after the program's name; `nil` asks for the usage text.
-    static func parse(_ arguments: [String]) throws(BenchError) -> Options? {
-        var options = Options()
-        var rest = arguments[...]
-        while let argument = rest.popFirst() {
-            guard argument.hasPrefix("-") else { throw wrong(argument, "is not a flag") }
-            let text = argument.drop { $0 == "-" }
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let name = String(parts[0])
-            var inline = parts.count == 2 ? String(parts[1]) : nil
-            func value() throws(BenchError) -> String {
-                if let given = inline ?? rest.popFirst() { return given }
-                throw wrong("-\(name)", "needs a value")
-            }
-            switch name {
-            case "help", "h": return nil
-            case "direct", "verbose":
-                inline = inline ?? "true"
-                guard let on = Bool(inline!) else { throw wrong("-\(name)", "must be true or false") }
-                if name == "direct" { options.direct = on } else { options.verbose = on }
-            case "rounds": options.rounds = try number(name, value(), 1...1_000)
-            case "seconds":
-                guard let seconds = Double(try value()), (0.05...60).contains(seconds) else {
-                    throw wrong("-seconds", "must be a number from 0.05 to 60")
-                }
-                options.seconds = seconds
-            case "connections": options.connections = try numbers(name, value(), 1...256)
-            case "short": options.short = try numbers(name, value(), 1...1_000)
-            case "idle": options.idle = try number(name, value(), 1...1_000_000)
-            case "only": options.only = try sections(value())
-            case "bin": options.bin = try value()
-            case "json": options.json = try value()
-            default: throw wrong("-\(name)", "is not a flag of goproxy-bench")
-            }
+/// Up to a minute; below 50 ms nothing is measured but noise.
+@Sendable private func parseSeconds(_ text: String) throws(FlagError) -> Double {
+    guard let seconds = Double(text), (0.05...60).contains(seconds) else {
+        throw FlagError("not a number from 0.05 to 60")
+    }
+    return seconds
+}
+
+/// Each bulk connection takes two threads here, so the numbers are bounded.
+@Sendable private func parseCounts(_ text: String) throws(FlagError) -> [Int] {
+    var counts: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let count = Int(part), (1...512).contains(count) else {
+            throw FlagError("not numbers from 1 to 512, separated by commas")
         }
-        return options
+        counts.append(count)
     }
+    return counts
+}
 
-    private static func wrong(_ subject: String, _ why: String) -> BenchError {
-        BenchError(subject: subject, failed: why, why: "see goproxy-bench -help", exitCode: 2)
-    }
-
-    private static func number(_ name: String, _ text: String, _ allowed: ClosedRange<Int>) throws(BenchError)
-        -> Int
-    {
-        guard let number = Int(text), allowed.contains(number) else {
-            throw wrong("-\(name)", "must be a number from \(allowed.lowerBound) to \(allowed.upperBound)")
+@Sendable private func parseSections(_ text: String) throws(FlagError) -> [Section] {
+    var sections: [Section] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let section = Section(rawValue: String(part)) else {
+            throw FlagError("not out of memory, throughput, echo, short")
         }
-        return number
+        sections.append(section)
     }
-
-    private static func numbers(
-        _ name: String, _ text: String, _ allowed: ClosedRange<Int>
-    ) throws(BenchError) -> [Int] {
-        var numbers: [Int] = []
-        for part in text.split(separator: ",") { numbers.append(try number(name, String(part), allowed)) }
-        guard !numbers.isEmpty else { throw wrong("-\(name)", "must be a list of numbers") }
-        return numbers
-    }
-
-    private static func sections(_ text: String) throws(BenchError) -> [Section] {
-        var sections: [Section] = []
-        for part in text.split(separator: ",") {
-            guard let section = Section(rawValue: String(part)) else {
-                throw wrong("-only", "takes memory, throughput, echo, short")
-            }
-            sections.append(section)
-        }
-        return sections
-    }
+    return sections
 }
