@@ -17,23 +17,17 @@ final class Program: Sendable {
         _ name: String, path: String, arguments: [String], echoLog: Bool
     ) throws(BenchError) -> Program {
         // Under the lock, so that no child starts after endAll and none is missed by it.
-        let started: Result<Program, BenchError> = running.withLock { state in
+        try running.withLock { (state) throws(BenchError) in
             guard !state.closed else {
-                return .failure(
-                    BenchError(subject: name, failed: "not started", why: "the benchmark is ending"))
+                throw BenchError(subject: name, failed: "not started", why: "the benchmark is ending")
             }
-            do throws(BenchError) {
-                let (pid, output) = try spawn(name, path, [path] + arguments)
-                let program = Program(name, pid)
-                CrashGuard.add(pid)
-                state.programs.append(program)
-                try program.log.follow(output, echoAs: echoLog ? name : nil)
-                return .success(program)
-            } catch {
-                return .failure(error)
-            }
+            let (pid, output) = try spawn(name, path, [path] + arguments)
+            let program = Program(name, pid)
+            CrashGuard.add(pid)
+            state.programs.append(program)
+            try program.log.follow(output, echoAs: echoLog ? name : nil)
+            return program
         }
-        return try started.get()
     }
 
     private init(_ name: String, _ pid: pid_t) {
@@ -75,7 +69,10 @@ final class Program: Sendable {
     /// Ends the process: SIGTERM, and SIGKILL when it is still there 5 s later.
     func end() {
         for signal in [SIGTERM, SIGKILL] where !hasExited {
-            kill(pid, signal)
+            // Under the lock that reaping takes, so that the pid is still this child's.
+            exit.withLock { status in
+                if status == nil { kill(pid, signal) }
+            }
             let deadline = Deadline(seconds: 5)
             while !hasExited && !deadline.isPast { usleep(1_000) }
             if !hasExited { complain("\(name): still there 5 s after signal \(signal)") }
