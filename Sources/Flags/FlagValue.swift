@@ -1,5 +1,5 @@
 /// A whole number within a range. The error is only the reason.
-func parseInt(_ text: String, in range: ClosedRange<Int>) throws(FlagError) -> Int {
+package func parseInt(_ text: String, in range: ClosedRange<Int>) throws(FlagError) -> Int {
     let digits = text.utf8.first == UInt8(ascii: "-") ? text.utf8.dropFirst() : text.utf8[...]
     guard !digits.isEmpty, digits.allSatisfy(isDigit) else { throw FlagError("not a whole number") }
     // Nil is now a number that does not fit into 64 bits.
@@ -10,7 +10,7 @@ func parseInt(_ text: String, in range: ClosedRange<Int>) throws(FlagError) -> I
 }
 
 /// A span of time: numbers with units, `1h30m`, `1.5s`, `365d`; `0` alone needs no unit. The error is only the reason.
-func parseDuration(_ text: String, in range: ClosedRange<Duration>) throws(FlagError) -> Duration {
+package func parseDuration(_ text: String, in range: ClosedRange<Duration>) throws(FlagError) -> Duration {
     var nanoseconds: Int64 = 0
     var fits = true
     var rest = text.utf8[...]
@@ -71,7 +71,7 @@ private func nanosecondsOf(unit: String) -> Int64? {
 }
 
 /// As `parseDuration` reads it: whole units, the largest first.
-func durationText(_ duration: Duration) -> String {
+package func durationText(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
     var text = ""
     var rest = seconds

@@ -1,5 +1,5 @@
 /// The name that was probably meant, if one is near: a third of its letters may be wrong.
-func closestName(to typed: String, among names: [String]) -> String? {
+package func closestName(to typed: String, among names: [String]) -> String? {
     // Longer than any name: the work below grows with the product of the lengths.
     guard !typed.isEmpty, typed.utf8.count <= 40 else { return nil }
     var best: (name: String, distance: Int)?

@@ -22,7 +22,8 @@ package enum Log {
     package typealias Field = (StaticString, any CustomStringConvertible)
 
     /// Where every call below goes.
-    package static let shared = Logger(sink: StandardError.write, showsTime: !StandardError.isJournal)
+    package static let shared = Logger(
+        sink: DescriptorSink().write, showsTime: !DescriptorSink.isJournal)
 
     package static func debug(_ event: StaticString, _ fields: Field...) { shared.log(.debug, event, fields) }
 

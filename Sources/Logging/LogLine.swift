@@ -2,27 +2,27 @@ import Glibc
 
 /// One line in the making: `level event time=… key=value …`. Whatever the values hold, it stays one line of plain
 /// `key=value` words, and a quoted value is a JSON string.
-struct LogLine {
+package struct LogLine {
     /// A pipe takes up to PIPE_BUF (4,096) bytes in one piece, so lines of several processes never mix; the newline
     /// takes one.
-    static let limitBytes = 4_095
+    package static let limitBytes = 4_095
     /// Seven values of full length fit into a line with its other fields.
-    static let valueLimitBytes = 512
+    package static let valueLimitBytes = 512
     /// ` fields-left-out=` and three digits.
     private static let noteBytes = 20
 
     private var line: String
     private var leftOut = 0
 
-    init(_ level: LogLevel, _ event: StaticString, timeMilliseconds: Int64?) {
+    package init(_ level: LogLevel, _ event: StaticString, timeMilliseconds: Int64?) {
         line = "\(level.name) \(event)"
         if let timeMilliseconds { line += " time=\(Self.timestamp(timeMilliseconds))" }
     }
 
-    var text: String { leftOut == 0 ? line : "\(line) fields-left-out=\(min(leftOut, 999))" }
+    package var text: String { leftOut == 0 ? line : "\(line) fields-left-out=\(min(leftOut, 999))" }
 
     /// Adds a field; one that would make the line too long is left out whole, and so are those after it.
-    mutating func append(_ key: StaticString, _ value: String) {
+    package mutating func append(_ key: StaticString, _ value: String) {
         let field = " \(key)=\(Self.escaped(value))"
         if leftOut > 0 || line.utf8.count + field.utf8.count > Self.limitBytes - Self.noteBytes {
             leftOut += 1
@@ -32,7 +32,7 @@ struct LogLine {
     }
 
     /// The value as it is printed: bare when it is a plain word, else quoted. A value cut short ends in `…`.
-    static func escaped(_ value: String) -> String {
+    package static func escaped(_ value: String) -> String {
         var text = ""
         var isPlain = !value.isEmpty
         for scalar in value.unicodeScalars {
@@ -70,7 +70,7 @@ struct LogLine {
     }
 
     /// RFC 3339 in UTC with milliseconds.
-    static func timestamp(_ milliseconds: Int64) -> String {
+    package static func timestamp(_ milliseconds: Int64) -> String {
         let (whole, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)
         var seconds = time_t(rest < 0 ? whole - 1 : whole)
         var parts = tm()

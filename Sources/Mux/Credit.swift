@@ -33,6 +33,9 @@ struct ReceiveWindow {
     private(set) var owedBytes = 0
     private var lastReturnNanoseconds: UInt64
 
+    /// Came, not yet consumed.
+    var bufferedBytes: Int { limitBytes - grantedBytes - owedBytes }
+
     init(firstBytes: Int, now: UInt64) {
         self.firstBytes = firstBytes
         limitBytes = firstBytes
@@ -49,20 +52,23 @@ struct ReceiveWindow {
 
     /// Bytes have left to the socket. True when it is time to return credit: half of the window is owed.
     mutating func consumed(_ amount: Int) -> Bool {
+        precondition(amount <= bufferedBytes, "more consumed than came")
         owedBytes += amount
         return owedBytes >= limitBytes / 2
     }
 
-    /// What to return now. Doubles the window if half of it was used within a round trip, out of `pool`;
-    /// halves it again if that took sixteen round trips and more.
-    mutating func takeIncrement(now: UInt64, roundTripNanoseconds: UInt64, pool: inout Int) -> Int {
+    /// What to return now. Doubles the window if half of it was used within a round trip, out of `pool` as far as it
+    /// is not `reserved`; halves it again if that took sixteen round trips and more.
+    mutating func takeIncrement(
+        now: UInt64, roundTripNanoseconds: UInt64, pool: inout Int, reserved: Int
+    ) -> Int {
         let elapsed = now - min(lastReturnNanoseconds, now)
         lastReturnNanoseconds = now
         var increment = owedBytes
         owedBytes = 0
         let fast = elapsed < roundTripNanoseconds || limitBytes < Credit.comfortableWindowBytes
         let slow = elapsed / 16 > max(roundTripNanoseconds, 10_000_000)
-        if fast, limitBytes * 2 <= Credit.maximumWindowBytes, pool >= limitBytes {
+        if fast, limitBytes * 2 <= Credit.maximumWindowBytes, pool - reserved >= limitBytes {
             pool -= limitBytes
             increment += limitBytes
             limitBytes *= 2

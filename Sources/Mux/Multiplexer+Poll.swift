@@ -6,7 +6,8 @@ extension Multiplexer {
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
         precondition(states[index].isLive && states[index].generation == id.generation)
         precondition(
-            states[index].pending.isDisjoint(with: [.open, .fin, .close]), "DATA would overtake its OPEN")
+            states[index].pending.isDisjoint(with: [.open, .close]), "DATA would overtake its OPEN")
+        precondition(!states[index].isFinishedHere, "DATA after finish")
         precondition(count > 0 && count <= states[index].sendCredit && count <= linkSendCredit)
         states[index].sendCredit -= count
         states[index].sentBytes += UInt64(count)
@@ -15,13 +16,14 @@ extension Multiplexer {
     }
 
     /// Writes due frames, whole ones, as many as fit into `buffer` (call again with a fresh one while it answers
-    /// anything but 0). The order is: PONG, PING, control messages, the link's WINDOW, then each stream's, GOAWAY.
+    /// anything but 0). 64 bytes take any frame but a control message's, which waits for a buffer that takes all of it
+    /// or 1,032 bytes: the other end counts pieces that are small for no reason as a flood. The order is: PONG, PING, control messages, the link's WINDOW, then each stream's, GOAWAY.
     package func poll(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         var out = FrameWriter(buffer)
         if let number = pongPending, out.write(.pong, .link, number) { pongPending = nil }
         if pingPending, out.write(.ping, .link, pingNumber) { pingPending = false }
         while !controlOut.isEmpty, writeControlPiece(&out) {}
-        if linkOwed >= Credit.linkBytes / 4, out.write(.window, .link, UInt32(linkOwed)) {
+        if owesLinkCredit, out.write(.window, .link, UInt32(linkOwed)) {
             linkGranted += linkOwed
             linkOwed = 0
         }
@@ -42,9 +44,10 @@ extension Multiplexer {
     private func writeControlPiece(_ out: inout FrameWriter) -> Bool {
         let message = controlOut[0]
         let rest = message.count - controlOutPosition
-        // A piece of a few bytes at a record's end is not worth its header: wait for the next record.
+        // A piece of a few bytes at a record's end is not worth its header, and counts as a message at the other end
+        // (`smallestPieceBytes`): wait for the next record.
         let room = min(out.room - Frame.headerBytes, Frame.maximumPayloadBytes)
-        guard room >= min(rest, 1_024) else { return false }
+        guard room >= min(rest, Self.smallestPieceBytes) else { return false }
         let count = min(rest, room)
         message.withUnsafeBytes {
             out.writeControl(
@@ -72,7 +75,8 @@ extension Multiplexer {
         if states[index].pending.contains(.window) {
             guard out.room >= Frame.headerBytes + 4 else { return false }
             let increment = states[index].window.takeIncrement(
-                now: lastNow, roundTripNanoseconds: roundTripNanoseconds, pool: &growthPool)
+                now: lastNow, roundTripNanoseconds: roundTripNanoseconds, pool: &growthPool,
+                reserved: orphanedBytes)
             if increment > 0 { _ = out.write(.window, id, UInt32(increment)) }
             states[index].pending.remove(.window)
         }

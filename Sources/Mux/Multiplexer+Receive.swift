@@ -19,6 +19,11 @@ extension Multiplexer {
         case .control: return try receiveControl(frame, now: now)
         case .goaway:
             guard let reason = GoAwayReason(rawValue: frame.payload[0]) else { throw .unknownReason }
+            // `goAway` sends one; more of them are free to send and each would cost the owner a line in its log.
+            if hasReceivedGoAway {
+                guard misdeeds.spend(now: now) else { throw .flood }
+                return .none
+            }
             hasReceivedGoAway = true
             return .goAway(reason, retryAfterMilliseconds: frame.payload.number(UInt32.self, at: 1))
         case .hello: throw .unexpectedHello
@@ -57,7 +62,7 @@ extension Multiplexer {
         }
         let wasEmpty = states[index].sendCredit == 0
         states[index].sendCredit += increment
-        return wasEmpty ? .writable(frame.stream) : .none
+        return wasEmpty && !states[index].isFinishedHere ? .writable(frame.stream) : .none
     }
 
     private func receiveOpen(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
@@ -81,11 +86,10 @@ extension Multiplexer {
         guard let family = ClientAddress.Family(rawValue: frame.payload[12]), frame.payload[13] == 0 else {
             throw .badAddress
         }
+        let isWithinLimits = theirStreams < maximumStreams && hasRoom(forFirstWindow: receiveFirst)
         growTable(to: index)
         theirSlotsUsed = max(theirSlotsUsed, id.slot + 1)
         begin(index, generation: id.generation, sendFirst: sendFirst, receiveFirst: receiveFirst, now: now)
-        let isWithinLimits =
-            theirStreams < maximumStreams && firstWindowsGranted <= Credit.linkBytes - Credit.growthPoolBytes
         guard isWithinLimits, !hasSentGoAway else {
             states[index].isHeld = false
             reset(id, reason: hasSentGoAway ? .nodeAway : .limit)
@@ -106,7 +110,7 @@ extension Multiplexer {
         guard let index = try expectedIndex(frame, lateCost: Self.lateFrameCost) else { return .none }
         guard !states[index].isAccepted else { throw .openedTwice }
         states[index].isAccepted = true
-        return .accepted(frame.stream)
+        return states[index].isHeld ? .accepted(frame.stream) : .none
     }
 
     private func receiveFin(_ frame: Frame) throws(Violation) -> Event {
@@ -117,6 +121,7 @@ extension Multiplexer {
         }
         states[index].isFinishedThere = true
         states[index].pending.remove(.window)
+        stopReceiving(index)
         if states[index].isFinSent { end(index) }
         return .finished(frame.stream)
     }
@@ -127,8 +132,9 @@ extension Multiplexer {
         guard frame.payload.number(UInt64.self, at: 1) == states[index].receivedBytes else {
             throw .countsDiffer
         }
+        let isHeld = states[index].isHeld
         end(index)
-        return .closed(frame.stream, reason)
+        return isHeld ? .closed(frame.stream, reason) : .none
     }
 
     private func receivePong(_ frame: Frame, now: UInt64) throws(Violation) -> Event {
@@ -148,7 +154,7 @@ extension Multiplexer {
         }
         let isWhole = frame.flags & Frame.moreFlag == 0
         // Pieces are counted by size, whole messages by number.
-        if isWhole || frame.payload.count < 1_000 {
+        if isWhole || frame.payload.count < Self.smallestPieceBytes {
             guard misdeeds.spend(now: now) else { throw .flood }
         }
         controlIn.append(contentsOf: frame.payload)
@@ -163,17 +169,23 @@ extension Multiplexer {
         let id = frame.stream
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
         guard index < states.count, states[index].generation != 0 else { throw .neverOpened }
-        let state = states[index].generation
-        if state == id.generation, states[index].isLive, !states[index].pending.contains(.close) {
-            return index
+        let last = states[index].generation
+        if last == id.generation, states[index].isLive {
+            guard !states[index].pending.contains(.open) else { throw .neverOpened }
+            if !states[index].pending.contains(.close) { return index }
         }
-        guard StreamID.generation(id.generation, isNoLaterThan: state), id.generation != 0 else {
+        guard id.generation != 0, StreamID.generation(id.generation, isNoLaterThan: last) else {
             throw .neverOpened
         }
-        if state == id.generation, states[index].pending.contains(.open) { throw .neverOpened }
         guard lateAllowance >= lateCost else { throw .lateFlood }
         lateAllowance -= lateCost
-        if frame.kind == .close, state == id.generation, states[index].isLive { end(index) }
+        if last == id.generation, states[index].isLive { endFromThere(index, frame.kind) }
         return nil
+    }
+
+    /// A frame met a stream whose CLOSE is due here. If the stream is over for the other end with this frame, its slot
+    /// may be opened anew by the very next one, so it must be over here too; nobody waits for the CLOSE.
+    private func endFromThere(_ index: Int, _ kind: FrameKind) {
+        if kind == .close || (kind == .fin && states[index].isFinSent) { end(index) }
     }
 }

@@ -9,6 +9,12 @@ extension Multiplexer {
         return index
     }
 
+    /// The place of a stream that can still do something: it exists, and was not reset here.
+    func usableIndex(_ id: StreamID) -> Int? {
+        guard let index = liveIndex(id), !states[index].pending.contains(.close) else { return nil }
+        return index
+    }
+
     func id(at index: Int) -> StreamID {
         StreamID(
             opener: index & 1 == 0 ? role : role.other, slot: index >> 1, generation: states[index].generation
@@ -28,6 +34,7 @@ extension Multiplexer {
         states[index].generation = generation
         states[index].isLive = true
         states[index].isHeld = true
+        states[index].isReceiving = true
         states[index].sendCredit = sendFirst
         states[index].window = ReceiveWindow(firstBytes: receiveFirst, now: now)
         firstWindowsGranted += receiveFirst
@@ -35,18 +42,35 @@ extension Multiplexer {
 
     /// The stream is over on this link: both FINs, or a CLOSE.
     func end(_ index: Int) {
-        // After its FIN the other end may have returned credit before it saw ours.
-        if states[index].isFinSent { allowLate(8 * Self.lateFrameCost) }
+        // After its FIN the other end may have accepted, returned credit or reset before it saw ours.
+        if states[index].isFinSent { allowLate(16 * Self.lateFrameCost) }
+        stopReceiving(index)
         states[index].isLive = false
         states[index].pending = []
-        firstWindowsGranted -= states[index].window.firstBytes
-        growthPool += states[index].window.limitBytes - states[index].window.firstBytes
         if index & 1 == 0, !states[index].isHeld { freeSlots.append(Int32(index >> 1)) }
     }
 
-    /// Bounded, so that a link that lives for months does not save up the right to flood.
+    /// The stream's window serves others from now on; what came and has not left is counted apart until it does.
+    func stopReceiving(_ index: Int) {
+        guard states[index].isReceiving else { return }
+        states[index].isReceiving = false
+        firstWindowsGranted -= states[index].window.firstBytes
+        growthPool += states[index].window.limitBytes - states[index].window.firstBytes
+        orphanedBytes += states[index].window.bufferedBytes
+    }
+
+    /// Whether a stream with this first window leaves enough of the link's credit to all others, should all stall.
+    func hasRoom(forFirstWindow bytes: Int) -> Bool {
+        let first = firstWindowsGranted + bytes
+        let grown = Credit.growthPoolBytes - growthPool
+        return first <= Credit.linkBytes - Credit.growthPoolBytes
+            && first + grown + orphanedBytes <= Credit.linkBytes
+    }
+
+    /// Bounded, so that a link that lives for months does not save up the right to flood: by all DATA that can be
+    /// under way, and as much again for frames without payload.
     func allowLate(_ amount: Int) {
-        lateAllowance = min(lateAllowance + amount, Credit.linkBytes)
+        lateAllowance = min(lateAllowance + amount, 2 * Credit.linkBytes)
     }
 
     func require(_ frames: PendingFrames, at index: Int) {

@@ -26,7 +26,11 @@ package final class Multiplexer {
     var linkGranted = Credit.linkBytes
     var linkOwed = 0
     var growthPool = Credit.growthPoolBytes
+    /// First windows of the streams that still receive.
     var firstWindowsGranted = 0
+    /// Bytes that came on streams that receive no more, and have not left.
+    var orphanedBytes = 0
+    /// What late frames may still cost.
     var lateAllowance = 0
 
     var pingInFlight = false
@@ -43,6 +47,8 @@ package final class Multiplexer {
     var lastNow: UInt64 = 0
 
     package static let maximumControlBytes = 1 << 20
+    /// A control message is cut into pieces no smaller than this, but for its last; smaller ones count as messages.
+    static let smallestPieceBytes = 1_024
     /// What a late frame without payload takes from the allowance.
     static let lateFrameCost = 64
 
@@ -58,27 +64,27 @@ package final class Multiplexer {
 
     package var canOpen: Bool {
         !hasReceivedGoAway && !hasSentGoAway && (!freeSlots.isEmpty || ourSlotsUsed < maximumStreams)
+            && hasRoom(forFirstWindow: Credit.firstWindowBytes(openStreams: ourStreams + theirStreams))
     }
 
     /// Bytes of DATA that the stream may send now; 0 when it has finished or is over.
     package func sendBudget(_ id: StreamID) -> Int {
-        guard let index = liveIndex(id), !states[index].isFinishedHere,
-            !states[index].pending.contains(.close)
-        else {
-            return 0
-        }
+        guard let index = usableIndex(id), !states[index].isFinishedHere else { return 0 }
         return min(states[index].sendCredit, linkSendCredit)
     }
 
     /// Whether the stream still exists on the link.
     package func isLive(_ id: StreamID) -> Bool { liveIndex(id) != nil }
 
-    /// Whether `poll` would write anything.
+    /// Whether `poll` has anything to do.
     package var hasPending: Bool {
-        queueFirst >= 0 || pongPending != nil || pingPending || !controlOut.isEmpty
-            || linkOwed >= Credit.linkBytes / 4
+        queueFirst >= 0 || pongPending != nil || pingPending || !controlOut.isEmpty || owesLinkCredit
             || goAwayPending != nil
     }
+
+    /// A quarter of what is not held by stalled streams, however little that is: with a fixed share, streams that hold
+    /// the rest would keep the owed bytes from ever reaching it, and the link would stand.
+    var owesLinkCredit: Bool { linkOwed > 0 && linkOwed >= linkGranted / 3 }
 
     // MARK: Commands
 
@@ -107,7 +113,7 @@ package final class Multiplexer {
     /// The dial succeeded: OPENED is due.
     package func accept(_ id: StreamID) {
         precondition(!isOurs(id))
-        guard let index = liveIndex(id) else { return }
+        guard let index = usableIndex(id) else { return }
         precondition(!states[index].isAccepted, "a stream is accepted once")
         states[index].isAccepted = true
         require(.opened, at: index)
@@ -115,24 +121,25 @@ package final class Multiplexer {
 
     /// No more bytes from this end: FIN is due after the DATA already written.
     package func finish(_ id: StreamID) {
-        guard let index = liveIndex(id), !states[index].isFinishedHere else { return }
+        guard let index = usableIndex(id), !states[index].isFinishedHere else { return }
         states[index].isFinishedHere = true
         require(.fin, at: index)
     }
 
     /// Ends both directions: CLOSE is due, everything else of the stream is dropped. Does nothing for a stream that is over.
     package func reset(_ id: StreamID, reason: CloseReason) {
-        guard let index = liveIndex(id), !states[index].pending.contains(.close) else { return }
+        guard let index = usableIndex(id) else { return }
         // An OPEN that is due is still sent: the other end counts slots and generations without gaps.
         states[index].pending.formIntersection(.open)
         states[index].closeReason = reason
         // What is under way may still come; more than that is a flood.
         allowLate(states[index].window.grantedBytes + 64 * Self.lateFrameCost)
+        stopReceiving(index)
         require(.close, at: index)
     }
 
     /// The owner has let go of the stream; its slot may serve another. Exactly once for each opened stream,
-    /// after `finish` and the other end's FIN, after `reset`, or after `closed`.
+    /// after `finish` and the other end's FIN, after `reset`, or after `closed`. No event names it from then on.
     package func release(_ id: StreamID) {
         if isOurs(id) {
             let index = id.slot * 2
@@ -143,6 +150,7 @@ package final class Multiplexer {
         } else {
             precondition(theirStreams > 0, "released twice")
             theirStreams -= 1
+            if let index = liveIndex(id) { states[index].isHeld = false }
         }
     }
 
@@ -150,9 +158,9 @@ package final class Multiplexer {
     package func consumed(_ id: StreamID, _ amount: Int, now: UInt64) {
         guard amount > 0 else { return }
         linkOwed += amount
-        guard let index = liveIndex(id), !states[index].isFinishedThere,
-            !states[index].pending.contains(.close)
-        else {
+        guard let index = liveIndex(id), states[index].isReceiving else {
+            orphanedBytes -= amount
+            precondition(orphanedBytes >= 0, "more consumed than came")
             return
         }
         if states[index].window.consumed(amount) { require(.window, at: index) }
@@ -170,7 +178,8 @@ package final class Multiplexer {
         return true
     }
 
-    /// Queues a control message of 1 byte to 1 MiB.
+    /// Queues a control message of 1 byte to 1 MiB. The other end counts messages (100 at once, 33 a second, see
+    /// Mux.docc): one that says much, not many that say little.
     package func send(control message: [UInt8]) {
         precondition((1...Self.maximumControlBytes).contains(message.count))
         controlOut.append(message)

@@ -46,6 +46,8 @@ struct StreamState {
     var isFinishedHere = false
     var isFinSent = false
     var isFinishedThere = false
+    /// Bytes of the other end still reach the owner: no FIN came, nothing was reset.
+    var isReceiving = false
     var closeReason = CloseReason.limit
     var pending: PendingFrames = []
 

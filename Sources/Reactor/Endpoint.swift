@@ -83,7 +83,7 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
 package struct EndpointError: Error, Equatable, Sendable, CustomStringConvertible {
     package let description: String
 
-    init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 }

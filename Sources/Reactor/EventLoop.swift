@@ -1,3 +1,4 @@
+import Buffers
 import Glibc
 
 /// Something that has work to do when the events of a turn have been handled.
@@ -13,6 +14,7 @@ package final class EventLoop {
     package let network: any Network
     /// Buffers of the loop's connections come from here.
     package let scratch = Scratch()
+    package let chunks = ChunkPool()
     private let poller: any Poller
     private var timers = TimerHeap()
     private var turnWork: [any TurnWork] = []
@@ -91,7 +93,10 @@ package final class Scratch {
     package let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: Scratch.bytes, alignment: 64)
     /// What goes into it.
     package let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: Scratch.bytes, alignment: 64)
+    /// For one system call.
     package let vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 64)
+    /// For what is gathered in `plain` until it is written.
+    package let run = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 64)
 
     init() {}
 
@@ -100,6 +105,7 @@ package final class Scratch {
         plain.deallocate()
         outgoing.deallocate()
         vectors.deallocate()
+        run.deallocate()
     }
 }
 

@@ -1,5 +1,5 @@
-// The uuid of a node and what is derived from it. The server keeps `id`, `psk` and the public half of `signingSeed`;
-// the uuid itself stays with the node.
+// The uuid of a node and what is derived from it. The server keeps `id`, `psk` and the public half of
+// `signingSeed`; the uuid itself stays with the node.
 import COpenSSL
 
 /// The three values that one uuid stands for.
@@ -10,13 +10,15 @@ package struct Credential: Sendable {
     package let id: [UInt8]
     /// 32 bytes, for `TLSContext`.
     package let psk: [UInt8]
-    /// 32 bytes, for `SigningKey(seed:)`: the node signs with it, so a server's database alone cannot be the node.
+    /// 32 bytes, for `SigningKey(seed:)`: the node signs with it, so a server's database alone cannot be the
+    /// node.
     package let signingSeed: [UInt8]
-    /// 16 bytes of SHA-256 of the server's public key, from a generated uuid; nil for a plain one, with which the
-    /// key alone authenticates the server.
+    /// 16 bytes of SHA-256 of the server's public key, from a generated uuid; nil for a plain one, with which
+    /// the key alone authenticates the server.
     package var serverFingerprint: [UInt8]?
 
-    /// Accepts any uuid that is not empty, and a `gp1_` one only if it is complete. Weak ones too: see `weakness(of:)`.
+    /// Accepts any uuid that is not empty, and a `gp1_` one only if it is complete. Weak ones too: see
+    /// `weakness(of:)`.
     package init(uuid: String) throws(CredentialError) {
         guard !uuid.isEmpty else { throw CredentialError.empty }
         serverFingerprint = try GeneratedUUID.parse(uuid)?.serverFingerprint
@@ -56,7 +58,8 @@ package struct Credential: Sendable {
         // 2^15 blocks of 1 KiB are just above the 32 MiB that OpenSSL allows by itself.
         let done = password.withUnsafeBytes { password in
             EVP_PBE_scrypt(
-                password.baseAddress, password.count, salt, salt.count, 1 << 15, 8, 1, 64 << 20, &root, root.count)
+                password.baseAddress, password.count, salt, salt.count, 1 << 15, 8, 1, 64 << 20, &root,
+                root.count)
         }
         guard done == 1 else {
             ERR_clear_error()

@@ -1,9 +1,10 @@
-// Where OpenSSL meets our memory: it reads ciphertext from the caller's buffer and appends what is to be sent to
-// the link's queue. No descriptor, no copy beside that append, and nothing that could block.
+// Where OpenSSL meets our memory: it reads ciphertext from the caller's buffer and appends what is to be sent
+// to the link's queue. No descriptor, no copy beside that append, and nothing that could block.
 import Buffers
 import COpenSSL
 
-/// The method table of such a BIO. Its data is the engine, unretained: the engine owns the `SSL`, which owns the BIO.
+/// The method table of such a BIO. Its data is the engine, unretained: the engine owns the `SSL`, which owns
+/// the BIO.
 func makeEngineBIOMethod() -> OpaquePointer? {
     guard let method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "goproxy") else { return nil }
     BIO_meth_set_read(method, readInput)
@@ -36,7 +37,8 @@ private func appendOutput(bio: OpaquePointer?, bytes: UnsafePointer<CChar>?, cou
     }
 }
 
-/// OpenSSL flushes after a flight of the handshake; there is nothing to flush, and failing would end the handshake.
+/// OpenSSL flushes after a flight of the handshake; there is nothing to flush, and failing would end the
+/// handshake.
 private func control(
     bio: OpaquePointer?, command: Int32, number: Int, pointer: UnsafeMutableRawPointer?
 ) -> Int {

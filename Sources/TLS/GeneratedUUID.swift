@@ -20,12 +20,13 @@ struct GeneratedUUID {
         Self.prefix + String(decoding: Self.base32(secret + serverFingerprint), as: UTF8.self)
     }
 
-    /// Nil for a uuid of another kind. A damaged one of ours is an error, not a plain uuid: as that it would work,
-    /// but as another node and with no server pinned.
+    /// Nil for a uuid of another kind. A damaged one of ours is an error, not a plain uuid: as that it would
+    /// work, but as another node and with no server pinned.
     static func parse(_ text: String) throws(CredentialError) -> GeneratedUUID? {
         guard text.lowercased().hasPrefix(prefix) else { return nil }
         guard text.utf8.count == characters else { throw .wrongLength(text.utf8.count) }
-        guard text.hasPrefix(prefix), let bytes = bytes(ofBase32: text.utf8.dropFirst(prefix.utf8.count)) else {
+        guard text.hasPrefix(prefix), let bytes = bytes(ofBase32: text.utf8.dropFirst(prefix.utf8.count))
+        else {
             throw .wrongCharacter
         }
         return GeneratedUUID(secret: Array(bytes[..<32]), serverFingerprint: Array(bytes[32...]))

@@ -2,7 +2,8 @@
 
 /// One engine's key updates. OpenSSL renews nothing by itself, and answers whatever a peer asks.
 struct KeyUpdateSchedule {
-    /// A quarter of the records that AES-GCM may protect with one key (2^24.5, RFC 8446, 5.5), and a bit less.
+    /// A quarter of the records that AES-GCM may protect with one key (2^24.5, RFC 8446, 5.5), and a bit
+    /// less.
     var recordsPerKey: UInt64 = 1 << 22
     static let keyNanoseconds: UInt64 = 3_600 * 1_000_000_000
     /// A link of ours needs one a minute at 1 GB/s; each costs the receiver a key derivation.
@@ -14,7 +15,7 @@ struct KeyUpdateSchedule {
     private var keySince: UInt64?
     private var now: UInt64 = 0
     private var windowStart: UInt64 = 0
-    private var inWindow = 0
+    private(set) var inWindow = 0
 
     /// True if a new key is due before the next record.
     var isDue: Bool {

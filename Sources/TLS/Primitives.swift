@@ -1,11 +1,12 @@
-// The few primitives that the layers above need, all OpenSSL's. A failure of one of them is a broken installation
-// or no memory: the program cannot go on safely, so it stops.
+// The few primitives that the layers above need, all OpenSSL's. A failure of one of them is a broken
+// installation or no memory: the program cannot go on safely, so it stops.
 import COpenSSL
 
 /// Bytes of OpenSSL's random generator, for keys.
 package func randomBytes(_ count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { out, made in
-        precondition(count == 0 || RAND_priv_bytes(out.baseAddress, Int32(count)) == 1, "OpenSSL: no randomness")
+        precondition(
+            count == 0 || RAND_priv_bytes(out.baseAddress, Int32(count)) == 1, "OpenSSL: no randomness")
         made = count
     }
 }

@@ -5,7 +5,8 @@ import COpenSSL
 ///
 /// Engines of several threads may share one, if `lookup` may be called on all of them.
 package final class TLSContext {
-    /// The one cipher: with a SHA-384 cipher allowed too, OpenSSL may choose it and then skips the key (RFC 8446, 4.2.11).
+    /// The one cipher: with a SHA-384 cipher allowed too, OpenSSL may choose it and then skips the key (RFC
+    /// 8446, 4.2.11).
     private static let cipher = "TLS_AES_128_GCM_SHA256"
     private static let cipherCode: [UInt8] = [0x13, 0x01]
 
@@ -20,9 +21,10 @@ package final class TLSContext {
     fileprivate let identity: UnsafeMutableBufferPointer<UInt8>
     fileprivate let psk: UnsafeMutableBufferPointer<UInt8>
 
-    /// `lookup` maps an identity, which is whatever an unknown peer sent, to its 32-byte key. It is called inside
-    /// `TLSEngine.handshake()`, must not block and must not call that engine. For nil the handshake goes on with a
-    /// random key, so that a scanner sees the same alert as for a wrong key and learns no identity.
+    /// `lookup` maps an identity, which is whatever an unknown peer sent, to its 32-byte key. It is called
+    /// inside `TLSEngine.handshake()`, must not block and must not call that engine. For nil the handshake
+    /// goes on with a random key, so that a scanner sees the same alert as for a wrong key and learns no
+    /// identity.
     package static func server(
         lookup: @escaping (_ identity: UnsafeRawBufferPointer) -> [UInt8]?
     ) throws(TLSFailure) -> TLSContext {
@@ -33,7 +35,8 @@ package final class TLSContext {
 
     /// A client that accepts only a server that proves the same 32-byte `psk`.
     package static func client(identity: [UInt8], psk: [UInt8]) throws(TLSFailure) -> TLSContext {
-        precondition(!identity.isEmpty && psk.count == pskBytes, "a client needs an identity and a 32-byte key")
+        precondition(
+            !identity.isEmpty && psk.count == pskBytes, "a client needs an identity and a 32-byte key")
         let context = try TLSContext(isClient: true, identity: identity, psk: psk, lookup: { _ in nil })
         SSL_CTX_set_psk_use_session_callback(context.handle, useSession)
         // The store stays empty: no certificate is good. Without this any certificate would be.
@@ -42,7 +45,8 @@ package final class TLSContext {
     }
 
     private init(
-        isClient: Bool, identity: [UInt8], psk: [UInt8], lookup: @escaping (UnsafeRawBufferPointer) -> [UInt8]?
+        isClient: Bool, identity: [UInt8], psk: [UInt8],
+        lookup: @escaping (UnsafeRawBufferPointer) -> [UInt8]?
     ) throws(TLSFailure) {
         ERR_clear_error()
         guard let handle = SSL_CTX_new(isClient ? TLS_client_method() : TLS_server_method()) else {
@@ -93,8 +97,11 @@ package final class TLSContext {
             && SSL_CTX_set_recv_max_early_data(handle, 0) == 1
     }
 
-    /// A session that stands for a key from outside (SSL_CTX_set_psk_find_session_callback(3)); the caller owns it.
-    fileprivate static func session(for ssl: OpaquePointer?, key: UnsafeBufferPointer<UInt8>) -> OpaquePointer? {
+    /// A session that stands for a key from outside (SSL_CTX_set_psk_find_session_callback(3)); the caller
+    /// owns it.
+    fileprivate static func session(for ssl: OpaquePointer?, key: UnsafeBufferPointer<UInt8>)
+        -> OpaquePointer?
+    {
         guard let session = SSL_SESSION_new() else { return nil }
         guard let cipher = SSL_CIPHER_find(ssl, cipherCode),
             SSL_SESSION_set1_master_key(session, key.baseAddress, key.count) == 1,
@@ -107,8 +114,8 @@ package final class TLSContext {
         return session
     }
 
-    /// True if the finished handshake is of this recipe. The client's check that its key was used is here too: it
-    /// holds even where a certificate was let through.
+    /// True if the finished handshake is of this recipe. The client's check that its key was used is here
+    /// too: it holds even where a certificate was let through.
     static func isOfRecipe(_ ssl: OpaquePointer) -> Bool {
         SSL_session_reused(ssl) == 1 && SSL_version(ssl) == TLS1_3_VERSION
             && SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl)) == 0x1301
@@ -117,7 +124,8 @@ package final class TLSContext {
 
 /// Server: asked once for each hello, so twice after a HelloRetryRequest.
 private func findSession(
-    ssl: OpaquePointer?, identity: UnsafePointer<UInt8>?, count: Int, out: UnsafeMutablePointer<OpaquePointer?>?
+    ssl: OpaquePointer?, identity: UnsafePointer<UInt8>?, count: Int,
+    out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
     guard let engine = TLSEngine.of(ssl) else { return 0 }
     let known = engine.context.lookup(UnsafeRawBufferPointer(start: identity, count: count))
@@ -142,7 +150,8 @@ private func useSession(
 
 /// Called for each message and record header; looks only at received handshake messages.
 private func noteHandshakeMessage(
-    isWritten: Int32, version: Int32, contentType: Int32, bytes: UnsafeRawPointer?, count: Int, ssl: OpaquePointer?,
+    isWritten: Int32, version: Int32, contentType: Int32, bytes: UnsafeRawPointer?, count: Int,
+    ssl: OpaquePointer?,
     argument: UnsafeMutableRawPointer?
 ) {
     guard isWritten == 0, contentType == SSL3_RT_HANDSHAKE, count > 0, let bytes else { return }

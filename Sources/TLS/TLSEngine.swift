@@ -1,4 +1,5 @@
-// One TLS connection without a socket. The owner of the socket feeds what it received and sends what `output` holds:
+// One TLS connection without a socket. The owner of the socket feeds what it received and sends what `output`
+// holds:
 //
 //     recv ─► feed ─► handshake() until .done, then read(into:) until .wantsInput
 //     write(_:) ─► output ─► send
@@ -7,8 +8,8 @@ import COpenSSL
 
 /// The TLS state of one main link. One thread at a time; it may move to another thread between two calls.
 ///
-/// Reading and writing make no allocation of ours. OpenSSL takes and returns its own record buffer for each record,
-/// which is why an idle engine is small. After a failure every call answers that same failure.
+/// Reading and writing make no allocation of ours. OpenSSL takes and returns its own record buffer for each
+/// record, which is why an idle engine is small. After a failure every call answers that same failure.
 package final class TLSEngine {
     package enum HandshakeProgress {
         /// All input was taken; what is in `output` has to be sent.
@@ -31,8 +32,8 @@ package final class TLSEngine {
     /// The most that one record carries (RFC 8446, 5.1).
     package static let maximumPayload = 16_384
 
-    /// Where ciphertext is appended. Replaced when the connection moves to another loop, which has another pool;
-    /// what waits in the old queue stays there.
+    /// Where ciphertext is appended. Replaced when the connection moves to another loop, which has another
+    /// pool; what waits in the old queue stays there.
     package var output: ByteQueue
     /// Server: the identity whose key the client proved. Nil until the handshake is done, and on a client.
     package var peerIdentity: [UInt8]? { evidence.isEstablished ? offeredIdentity : nil }
@@ -89,16 +90,19 @@ package final class TLSEngine {
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsInput
         case SSL_ERROR_ZERO_RETURN:
-            return .failed(fail(TLSFailure(.truncated, "the peer closed the connection during the handshake")))
+            return .failed(
+                fail(TLSFailure(.truncated, "the peer closed the connection during the handshake")))
         default: return .failed(fail(evidence.failureFromErrorQueue()))
         }
     }
 
-    /// Decrypts into `buffer`, which is not empty.
+    /// Decrypts into `buffer`, which is not empty. May append to `output` (the answer to a key update, an
+    /// alert), so flush after reading too.
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadResult {
         if let failure { return .failed(failure) }
         if isClosedByPeer { return .closed }
-        precondition(evidence.isEstablished && !buffer.isEmpty, "reading before the handshake, or into nothing")
+        precondition(
+            evidence.isEstablished && !buffer.isEmpty, "reading before the handshake, or into nothing")
         ERR_clear_error()
         let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
         if result > 0 { return .bytes(Int(result)) }
@@ -131,8 +135,10 @@ package final class TLSEngine {
     /// Encrypts 1 to 16,384 bytes as one record into `output`. Nil is success.
     package func write(_ plaintext: UnsafeRawBufferPointer) -> TLSFailure? {
         if let failure { return failure }
-        precondition(evidence.isEstablished && !isClosedByUs, "writing before the handshake or after the close")
-        precondition(!plaintext.isEmpty && plaintext.count <= Self.maximumPayload, "a record has 1 to 16384 bytes")
+        precondition(
+            evidence.isEstablished && !isClosedByUs, "writing before the handshake or after the close")
+        precondition(
+            !plaintext.isEmpty && plaintext.count <= Self.maximumPayload, "a record has 1 to 16384 bytes")
         if keyUpdates.isDue { renewKey() }
         ERR_clear_error()
         let result = SSL_write(ssl, plaintext.baseAddress, Int32(plaintext.count))
@@ -147,7 +153,8 @@ package final class TLSEngine {
         return fail(evidence.failureFromErrorQueue())
     }
 
-    /// Ends our direction; nothing can be written after it. Does nothing before the handshake or after a failure.
+    /// Ends our direction; nothing can be written after it. Does nothing before the handshake or after a
+    /// failure.
     package func sendCloseNotify() {
         guard evidence.isEstablished, failure == nil, !isClosedByUs else { return }
         isClosedByUs = true
@@ -171,8 +178,8 @@ package final class TLSEngine {
         return bytes
     }
 
-    /// Tells the time, on any scale that does not go back, every few seconds or oftener: a key of an hour is renewed
-    /// with the next record, and the count of the peer's key updates starts anew each minute.
+    /// Tells the time, on any scale that does not go back, every few seconds or oftener: a key of an hour is
+    /// renewed with the next record, and the count of the peer's key updates starts anew each minute.
     package func tick(nowNanoseconds: UInt64) {
         keyUpdates.tick(nowNanoseconds)
         if evidence.isEstablished, failure == nil, !isClosedByUs, keyUpdates.isDue { renewKey() }
@@ -190,18 +197,21 @@ package final class TLSEngine {
                 fail(
                     evidence.showedCertificate
                         ? TLSFailure(
-                            .certificateInsteadOfPSK, "the server shows a certificate instead of proving the credential")
+                            .certificateInsteadOfPSK,
+                            "the server shows a certificate instead of proving the credential")
                         : TLSFailure(.other, "the handshake is not of this recipe")))
         }
         evidence.isEstablished = true
         return .done
     }
 
-    /// The KeyUpdate itself goes out before the next record. Not answered by the peer: it counts its own records.
+    /// The KeyUpdate itself goes out before the next record. Not answered by the peer: it counts its own
+    /// records.
     private func renewKey() {
         if SSL_get_key_update_type(ssl) == SSL_KEY_UPDATE_NONE {
             ERR_clear_error()
-            // It fails only while OpenSSL waits for the rest of a split message, which the next write reports.
+            // It fails only while OpenSSL waits for the rest of a split message, which the next write
+            // reports.
             guard SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 else { return }
         }
         keyUpdates.renewedKey()

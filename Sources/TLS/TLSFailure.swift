@@ -1,9 +1,12 @@
-// How a TLS connection ends badly, in words for an operator, and how OpenSSL's error queue becomes one of these.
+// How a TLS connection ends badly, in words for an operator, and how OpenSSL's error queue becomes one of
+// these.
 import COpenSSL
 
-/// Why a link's TLS ended. Whatever it is, the peer or the network did it; the link is closed, the program goes on.
+/// Why a link's TLS ended. Whatever it is, the peer or the network did it; the link is closed, the program
+/// goes on.
 ///
-/// The description is one line made of fixed text only: nothing that the peer sent and no secret can be in it.
+/// The description is one line made of fixed text only: nothing that the peer sent and no secret can be in
+/// it.
 package struct TLSFailure: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Kind: Sendable {
         /// Unknown identity, wrong key, no key, or a server that does not prove that it has the key.
@@ -63,7 +66,9 @@ struct PeerEvidence {
 
     private func failure(ofAlert number: Int32) -> TLSFailure {
         let name = String(cString: SSL_alert_desc_string_long(number))
-        guard !isEstablished else { return TLSFailure(.alert, "the peer ended the link with the alert '\(name)'") }
+        guard !isEstablished else {
+            return TLSFailure(.alert, "the peer ended the link with the alert '\(name)'")
+        }
         switch number {
         case SSL_AD_PROTOCOL_VERSION:
             return TLSFailure(.wrongVersion, "the peer refuses TLS 1.3 (alert '\(name)')")
@@ -94,7 +99,8 @@ struct PeerEvidence {
             return offer == .knownIdentity
                 ? TLSFailure(.wrongCredential, "wrong key for a known credential")
                 : TLSFailure(.wrongCredential, "unknown credential")
-        case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_VERSION_TOO_HIGH, SSL_R_WRONG_SSL_VERSION,
+        case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_VERSION_TOO_HIGH,
+            SSL_R_WRONG_SSL_VERSION,
             SSL_R_UNKNOWN_PROTOCOL, SSL_R_INAPPROPRIATE_FALLBACK:
             return TLSFailure(.wrongVersion, "the peer does not speak TLS 1.3")
         default:

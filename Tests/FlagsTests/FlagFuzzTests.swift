@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Flags
+import Flags
 
 struct FlagFuzzTests {
     /// SplitMix64: small, and the same on every machine, so a printed seed replays.

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Flags
+import Flags
 
 /// The options of an invented program with one flag of every kind.
 struct Sample: Equatable {

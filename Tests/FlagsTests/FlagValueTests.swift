@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Flags
+import Flags
 
 struct FlagValueTests {
     private let anyDuration = Duration.zero ... .nanoseconds(Int64.max)

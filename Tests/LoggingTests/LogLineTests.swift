@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Logging
+import Logging
 
 struct LogLineTests {
     private func text(_ value: String) -> String { LogLine.escaped(value) }

@@ -1,7 +1,7 @@
 import Synchronization
 import Testing
 
-@testable import Logging
+import Logging
 
 struct LoggerTests {
     /// A logger whose lines and clocks the test owns.

@@ -1,0 +1,83 @@
+import Glibc
+import Reactor
+import TLS
+
+/// The folder beside the server in which everything lasting is kept. Others may neither read nor enter it.
+package struct DataDirectory: Sendable {
+    package let path: String
+
+    package struct Failure: Error, Sendable, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// `$STATE_DIRECTORY`, `/var/lib/goproxy` for root, else `~/.local/state/goproxy`.
+    package static var defaultPath: String {
+        if let path = getenv("STATE_DIRECTORY").map({ String(cString: $0) }), !path.isEmpty { return path }
+        if geteuid() == 0 { return "/var/lib/goproxy" }
+        return (getenv("HOME").map { String(cString: $0) } ?? "") + "/.local/state/goproxy"
+    }
+
+    /// Makes the folder (0700) if it is not there; refuses one that others may enter.
+    package init(_ path: String) throws(Failure) {
+        self.path = path
+        guard path.hasPrefix("/") || !path.isEmpty else { throw Failure(description: "data directory: no path") }
+        var status = stat()
+        if stat(path, &status) != 0 {
+            try Self.make(path)
+            guard stat(path, &status) == 0 else { throw Self.failure(path, "cannot look at it") }
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw Failure(description: "data directory: \(path): not a folder") }
+        guard status.st_mode & 0o077 == 0 else {
+            let mode = String(status.st_mode & 0o777, radix: 8)
+            throw Failure(description: "data directory: \(path): others may enter it (mode \(mode)): chmod 700 \(path)")
+        }
+    }
+
+    /// The server's signing key; made at the first start. Generated uuids name it, so it belongs into the backup.
+    package func serverKey() throws(Failure) -> SigningKey {
+        let file = "\(path)/server.key"
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        if descriptor < 0, errno == ENOENT { return try makeKey(file) }
+        guard descriptor >= 0 else { throw Self.failure(file, "cannot read it") }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & 0o077 == 0 else {
+            throw Failure(description: "server key: \(file): others may read it: chmod 400 \(file)")
+        }
+        var seed = [UInt8](repeating: 0, count: 33)
+        guard read(descriptor, &seed, 33) == 32 else {
+            throw Failure(description: "server key: \(file): not a key: it must hold 32 bytes")
+        }
+        return SigningKey(seed: [UInt8](seed[..<32]))
+    }
+
+    /// Written beside, synced and renamed: a power cut leaves the whole key or none.
+    private func makeKey(_ file: String) throws(Failure) -> SigningKey {
+        let key = SigningKey.random()
+        let new = "\(file).new"
+        unlink(new)
+        let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o400)
+        guard descriptor >= 0 else { throw Self.failure(new, "cannot write it") }
+        let isWritten = write(descriptor, key.seed, 32) == 32 && fsync(descriptor) == 0
+        close(descriptor)
+        guard isWritten, link(new, file) == 0 || errno == EEXIST else { throw Self.failure(new, "cannot write it") }
+        unlink(new)
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        fsync(folder)
+        close(folder)
+        // Another server may have been first: what is on disk is the key.
+        return try serverKey()
+    }
+
+    private static func make(_ path: String) throws(Failure) {
+        var made = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/") {
+            made += "/\(part)"
+            if mkdir(made, 0o700) != 0, errno != EEXIST { throw failure(path, "cannot make it") }
+        }
+    }
+
+    private static func failure(_ path: String, _ what: String) -> Failure {
+        Failure(description: "data directory: \(path): \(what): \(SystemError())")
+    }
+}

@@ -1,0 +1,56 @@
+import CLinux
+import Glibc
+
+/// What a program does on the first lines of `main`, before any thread.
+package enum Startup {
+    /// A broken pipe is an error of a call and not the end of the program; keys stay out of core dumps and out of reach of
+    /// other processes of the same user; as many descriptors as the system allows.
+    package static func prepare() {
+        signal(SIGPIPE, SIG_IGN)
+        _ = goproxy_set_dumpable(0)
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// Overwrites the value of `-name value`, `--name=value` and so on in the memory that `ps` reads.
+    package static func hideArgument(_ name: String) {
+        let arguments = CommandLine.unsafeArgv
+        var hidesNext = false
+        for place in 1..<max(1, Int(CommandLine.argc)) {
+            guard let argument = arguments[place] else { return }
+            if hidesNext {
+                memset(argument, Int32(UInt8(ascii: "x")), strlen(argument))
+                hidesNext = false
+                continue
+            }
+            let text = String(cString: argument)
+            for prefix in ["-\(name)", "--\(name)"] {
+                if text == prefix { hidesNext = true }
+                if text.hasPrefix("\(prefix)=") {
+                    let start = prefix.utf8.count + 1
+                    memset(argument + start, Int32(UInt8(ascii: "x")), strlen(argument) - start)
+                }
+            }
+        }
+    }
+
+    /// Host name and system, as a node introduces itself.
+    package static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    package static var system: String {
+        var names = utsname()
+        guard uname(&names) == 0 else { return "" }
+        let text = { (bytes: UnsafeRawBufferPointer) in String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+        let parts = [
+            withUnsafeBytes(of: &names.sysname, text), withUnsafeBytes(of: &names.release, text),
+            withUnsafeBytes(of: &names.machine, text),
+        ]
+        return parts.joined(separator: " ")
+    }
+}

@@ -1,0 +1,292 @@
+import Logging
+import Mux
+import Reactor
+import TLS
+
+/// The other end of a main link, whether or not a link is up. It owns the mappings and their listeners: a reconnect replaces
+/// the link inside it, and no port is closed and bound again.
+///
+/// Both ends hold one (a server one for each node). They differ in `hasAuthority`: the end that has it declares the mappings,
+/// runs its parts of them, and sends the other its parts, whenever either changes and whenever a link comes up.
+///
+///     let endpoint = try Endpoint(domain: .tcp, address: "127.0.0.1:1080")
+///     peer.newListener(listen: endpoint, forward: target)        // listens here, the other end dials
+///     peer.newPeerListener(listen: endpoint, forward: target)    // listens there, this end dials
+///
+/// One loop owns it.
+package final class Peer {
+    /// What logs call the node.
+    package let name: String
+    package let loop: EventLoop
+    package let hasAuthority: Bool
+    /// What the other end may make this one dial or bind; nil: anything.
+    package let allow: AllowList?
+    package let settings: TunnelSettings
+    /// Hears of each change of a listening part, at either end. (The end with the authority hears of both ends' parts.)
+    package var onListenerState: ((_ mapping: UInt32, ListenerState) -> Void)?
+    /// Hears that a link came up (nil) or why it ended.
+    package var onLink: ((LinkEnd?) -> Void)?
+    /// Hears that the other end wants this one to go, and when it may come back.
+    package var onGoAway: ((GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Void)?
+    /// Why sub-connections end when this program stops.
+    package var stopReason: CloseReason { hasAuthority ? .serverStop : .nodeStop }
+
+    package private(set) var link: MainLink?
+    /// At the end without authority: whether a plan has come over the present link. Until then its mappings are those of an
+    /// earlier server, and an OPEN of one that is gone would be a violation.
+    private var hasPlan = false
+    /// Links on which nothing new is opened; they live until their last sub-connection ends.
+    private var draining: [MainLink] = []
+    private static let maximumDraining = 4
+
+    /// Declared here (with authority), in the order of their ids.
+    private var mappings: [UInt32: Mapping] = [:]
+    private var parts: [UInt32: Part] = [:]
+    private var listeners: [UInt32: Listener] = [:]
+    /// Mappings that this end has had: an OPEN of one of them may have crossed its removal.
+    private var known: Set<UInt32> = []
+    package private(set) var revision: UInt64 = 0
+    private var remoteStates: [UInt32: ListenerState] = [:]
+    package private(set) var isStopping = false
+    private var pendingNotice: LoopTimer?
+    private var lastNotice: UInt64 = 0
+
+    /// Plans and reports are sent at most this often; each carries the whole, so nothing is lost by waiting.
+    private static let noticeInterval: UInt64 = 50_000_000
+
+    package init(
+        name: String, hasAuthority: Bool, allow: AllowList? = nil, settings: TunnelSettings = TunnelSettings(),
+        loop: EventLoop
+    ) {
+        self.name = name
+        self.hasAuthority = hasAuthority
+        self.allow = allow
+        self.settings = settings
+        self.loop = loop
+    }
+
+    // MARK: Mappings, at the end with the authority
+
+    /// Listens at this end and forwards to an address that the other end reaches. Returns the mapping's id.
+    /// The bind is tried at once and, if it fails, again; `onListenerState` says how it went.
+    @discardableResult
+    package func newListener(listen: Endpoint, forward: Endpoint) -> UInt32 {
+        add(.listener, listen, forward)
+    }
+
+    /// Listens at the other end and forwards to an address that this end reaches. Returns the mapping's id.
+    @discardableResult
+    package func newPeerListener(listen: Endpoint, forward: Endpoint) -> UInt32 {
+        add(.peerListener, listen, forward)
+    }
+
+    private func add(_ kind: MappingKind, _ listen: Endpoint, _ forward: Endpoint) -> UInt32 {
+        let id = (known.max() ?? 0) + 1
+        let mapping = Mapping(id: id, kind: kind, listen: listen, forward: forward)
+        apply(mappings.values + [mapping], revision: revision + 1)
+        return id
+    }
+
+    /// Makes `wanted` the whole set of mappings. Those that stay as they are keep their listeners and their
+    /// sub-connections; the sub-connections of those that go or change end.
+    package func apply(_ wanted: [Mapping], revision: UInt64) {
+        precondition(hasAuthority, "only the end with the authority declares mappings")
+        precondition(wanted.count <= settings.maximumMappings && Set(wanted.map(\.id)).count == wanted.count)
+        self.revision = revision
+        mappings = Dictionary(uniqueKeysWithValues: wanted.map { ($0.id, $0) })
+        remoteStates = remoteStates.filter { mappings[$0.key]?.kind == .peerListener }
+        install(wanted.map(\.ownPart))
+        // A mapping whose own part is unchanged may have changed at the other end: that end finds out itself.
+        notify()
+    }
+
+    /// The state of every listener, as far as it is known here.
+    package var listenerStates: [UInt32: ListenerState] {
+        var states = remoteStates
+        for (id, listener) in listeners { states[id] = listener.state }
+        return states
+    }
+
+    // MARK: Parts, at both ends
+
+    /// Compares with what runs; the difference is the work.
+    private func install(_ wanted: [Part]) {
+        let next = Dictionary(uniqueKeysWithValues: wanted.map { ($0.id, $0) })
+        for (id, part) in parts where next[id] != part {
+            listeners.removeValue(forKey: id)?.close()
+            for link in links { link.endSubConnections(of: id, reason: .mappingRemoved) }
+        }
+        let before = parts
+        parts = next
+        for part in wanted.sorted(by: { $0.id < $1.id }) where before[part.id] != part {
+            known.insert(part.id)
+            guard case .listen(let endpoint) = part.task, !isStopping else { continue }
+            let listener = Listener(part, on: endpoint, peer: self)
+            listeners[part.id] = listener
+            listener.start()
+        }
+    }
+
+    /// Where to dial for an OPEN of `mapping`; nil if it was here and is gone.
+    func target(of mapping: UInt32) throws(Violation) -> Endpoint? {
+        if case .forward(let endpoint) = parts[mapping]?.task { return endpoint }
+        if parts[mapping] == nil, known.contains(mapping) { return nil }
+        throw .unknownMapping
+    }
+
+    func listenerChanged(_ listener: Listener) {
+        log(listener.state, of: listener.part, listen: listener.description)
+        onListenerState?(listener.part.id, listener.state)
+        notify()
+    }
+
+    private func log(_ state: ListenerState, of part: Part, listen: String) {
+        switch state {
+        case .pending: break
+        case .active(let bound):
+            Log.info(
+                "listener-active", ("mapping", part.id), ("node", name), ("kind", part.kind.rawValue),
+                ("listen", listen), ("bound", bound))
+        case .failed(let error, let seconds):
+            Log.warn(
+                "listener-failed", ("mapping", part.id), ("node", name), ("kind", part.kind.rawValue),
+                ("listen", listen), ("error", error), ("retry-seconds", seconds))
+        }
+    }
+
+    /// A client has connected to a listener of this end.
+    func accepted(_ client: any StreamTransport, from address: SocketAddress, by part: Part) {
+        let isReady = hasAuthority || hasPlan
+        if isReady, let link, link.open(client, from: address, mapping: part.id) { return }
+        // A full link is the limit; no link, or one that is being given up, means that nobody is there.
+        let reason: CloseReason = link != nil && isReady && !isStopping ? .limit : .nodeAway
+        Log.limited(
+            .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id), ("node", name),
+            ("client", address), ("reason", reason))
+        client.reset()
+    }
+
+    // MARK: Links
+
+    private var links: [MainLink] { (link.map { [$0] } ?? []) + draining }
+
+    package var openStreams: Int { links.reduce(0) { $0 + $1.openStreams } }
+
+    /// Takes an authenticated connection as the new main link. One that was up is told that it has been replaced.
+    package func adopt(_ transport: any StreamTransport, records: any RecordLayer, role: Role) {
+        let new = MainLink(transport: transport, records: records, role: role, peer: self, settings: settings)
+        if let old = link {
+            link = nil
+            keepDraining(old)
+            old.close(
+                .replaced, retryAfterMilliseconds: 0, sub: .linkLost,
+                as: LinkEnd(word: .replaced, detail: "a newer session has taken over"))
+        }
+        link = new
+        hasPlan = false
+        Log.info("link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"))
+        onLink?(nil)
+        // Before anything that has arrived is read: the plan precedes the first OPEN in both directions.
+        sendNotice()
+        new.start()
+        if isStopping { new.drain(.stopping, retryAfterMilliseconds: 1_000) }
+    }
+
+    func goingAway(_ link: MainLink, _ reason: GoAwayReason, retryAfterMilliseconds: UInt32) {
+        Log.info(
+            "link-going-away", ("node", name), ("reason", reason), ("retry-after-ms", retryAfterMilliseconds))
+        guard self.link === link else { return }
+        self.link = nil
+        keepDraining(link)
+        onGoAway?(reason, retryAfterMilliseconds)
+    }
+
+    private func keepDraining(_ link: MainLink) {
+        draining.append(link)
+        if draining.count > Self.maximumDraining {
+            draining[0].end(LinkEnd(word: .replaced, detail: "too many links are being given up"))
+        }
+    }
+
+    func ended(_ link: MainLink, _ reason: LinkEnd, openStreams: Int) {
+        Log.info(
+            "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
+            ("sub-connections", openStreams))
+        draining.removeAll { $0 === link }
+        if self.link === link {
+            self.link = nil
+            remoteStates.removeAll()
+        }
+        onLink?(reason)
+    }
+
+    func violated(_ link: MainLink, _ violation: Violation) {
+        Log.warn(
+            "violation", ("node", name), ("address", link.remoteAddress.map(\.description) ?? "memory"),
+            ("reason", violation.description))
+    }
+
+    /// Closes the listeners and asks the other end to go; links close when their sub-connections have ended.
+    package func stop(retryAfterMilliseconds: UInt32) {
+        isStopping = true
+        loop.cancel(pendingNotice)
+        for listener in listeners.values { listener.close() }
+        listeners.removeAll()
+        for link in links { link.drain(.stopping, retryAfterMilliseconds: retryAfterMilliseconds) }
+    }
+
+    /// Ends what is left at once.
+    package func endLinks() {
+        for link in links { link.end(LinkEnd(word: .stopping, detail: "the time to drain is over")) }
+    }
+
+    package var hasLinks: Bool { link != nil || !draining.isEmpty }
+
+    // MARK: Plans and reports
+
+    func received(_ bytes: [UInt8], on link: MainLink) throws(Violation) {
+        switch try ControlMessage(bytes, maximumMappings: settings.maximumMappings) {
+        case .plan(let revision, let parts):
+            // The end with the authority takes orders from nobody.
+            guard !hasAuthority else { throw .badControl }
+            // A link that is being given up no longer speaks for the other end.
+            guard self.link === link else { return }
+            self.revision = revision
+            hasPlan = true
+            install(parts)
+            notify()
+        case .report(_, let states):
+            guard hasAuthority else { throw .badControl }
+            for id in states.keys {
+                guard mappings[id]?.kind == .peerListener || known.contains(id) else { throw .unknownMapping }
+            }
+            for (id, state) in states.sorted(by: { $0.key < $1.key }) where remoteStates[id] != state {
+                guard let mapping = mappings[id] else { continue }
+                remoteStates[id] = state
+                log(state, of: mapping.otherPart, listen: "\(mapping.listen)")
+                onListenerState?(id, state)
+            }
+        }
+    }
+
+    /// Sends the plan or the report: now, or when the last one is old enough.
+    private func notify() {
+        guard link != nil, pendingNotice == nil else { return }
+        let since = loop.now - min(lastNotice, loop.now)
+        pendingNotice = loop.schedule(after: Self.noticeInterval - min(since, Self.noticeInterval)) { [weak self] in
+            self?.pendingNotice = nil
+            self?.sendNotice()
+        }
+    }
+
+    private func sendNotice() {
+        guard let link, hasAuthority || hasPlan else { return }
+        lastNotice = loop.now
+        if hasAuthority {
+            let parts = mappings.values.map(\.otherPart).sorted { $0.id < $1.id }
+            link.send(.plan(revision: revision, parts: parts))
+        } else {
+            link.send(.report(revision: revision, states: listeners.mapValues(\.state)))
+        }
+    }
+}

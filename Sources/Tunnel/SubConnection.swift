@@ -1,0 +1,261 @@
+import Buffers
+import Glibc
+import Logging
+import Mux
+import Reactor
+
+/// One stream of a main link joined to one socket: the client's at the end that listens, the target's at the end that dials.
+/// The code is the same for both.
+///
+/// It owns no buffer but for bytes that its socket did not take, and those are bounded by the stream's window.
+final class SubConnection: TransportHandler {
+    let stream: StreamID
+    let mapping: UInt32
+    /// Next in the link's list of sub-connections to read.
+    var nextReady: SubConnection?
+    var isInReadyList = false
+    /// It used up its whole turn the last time: it waits behind those that have little to say.
+    var isBulk = false
+
+    private unowned let link: MainLink
+    private let client: ClientAddress
+    private let isOpener: Bool
+    private let openedAt: UInt64
+    private var transport: (any StreamTransport)?
+    private var dial: Dialer?
+    private var waiting: ByteQueue?
+    private var fromSocket: UInt64 = 0
+    private var toSocket: UInt64 = 0
+    private var lastMoved: UInt64
+    private(set) var isOver = false
+    /// The socket's end of stream has been read.
+    private var hasReadEnd = false
+    /// FIN has come: nothing follows what waits.
+    private var hasLinkEnd = false
+    private var hasShutDown = false
+    /// Which end of the stream came first.
+    private var endReason: CloseReason?
+
+    /// The listening side's: a client has connected.
+    init(accepted transport: any StreamTransport, stream: StreamID, mapping: UInt32, client: ClientAddress, link: MainLink) {
+        self.stream = stream
+        self.mapping = mapping
+        self.client = client
+        self.link = link
+        self.transport = transport
+        isOpener = true
+        openedAt = link.loop.now
+        lastMoved = openedAt
+        transport.handler = self
+    }
+
+    /// The dialling side's: the other end has opened a stream.
+    init(dialing stream: StreamID, mapping: UInt32, client: ClientAddress, link: MainLink) {
+        self.stream = stream
+        self.mapping = mapping
+        self.client = client
+        self.link = link
+        isOpener = false
+        openedAt = link.loop.now
+        lastMoved = openedAt
+    }
+
+    func startDial(to target: Endpoint, allow: AllowList?, timeout: UInt64) {
+        let dialer = Dialer(target, allow: allow, timeout: timeout, loop: link.loop) { [weak self] result in
+            self?.dialed(result, target)
+        }
+        dial = dialer
+        dialer.start()
+    }
+
+    private func dialed(_ result: Result<any StreamTransport, DialFailure>, _ target: Endpoint) {
+        dial = nil
+        switch result {
+        case .failure(let failure):
+            Log.limited(
+                .warn, "sub-connection-failed", key: "\(mapping) \(failure.reason)", ("mapping", mapping),
+                ("target", target), ("reason", failure.reason), ("error", failure.description))
+            abort(failure.reason)
+        case .success(let transport):
+            self.transport = transport
+            transport.handler = self
+            link.multiplexer.accept(stream)
+            link.schedule()
+            transportReady(transport, failed: false)
+        }
+    }
+
+    // MARK: From the socket to the link
+
+    /// Reads once into the link's records, `limit` bytes at most. True if there may be more.
+    func read(into stage: inout RecordStage, limit: Int) -> Bool {
+        guard let transport, !hasReadEnd, !isOver, transport.isReadable else { return false }
+        let budget = min(limit, link.multiplexer.sendBudget(stream))
+        guard budget > 0 else { return false }
+        let vectors = link.loop.scratch.vectors
+        let used = stage.describeRoom(budget, in: vectors)
+        switch transport.read(into: UnsafeMutableBufferPointer(rebasing: vectors[..<used])) {
+        case .bytes(let count):
+            stage.commit(count, of: stream)
+            fromSocket += UInt64(count)
+            lastMoved = link.loop.now
+            return transport.isReadable
+        case .wouldBlock: return transport.isReadable
+        case .end:
+            hasReadEnd = true
+            if endReason == nil { endReason = isOpener ? .clientEOF : .targetEOF }
+            link.multiplexer.finish(stream)
+            finishIfDone()
+        case .failed: abort(isOpener ? .clientReset : .targetReset)
+        }
+        return false
+    }
+
+    // MARK: From the link to the socket
+
+    /// Writes bytes that have just arrived; keeps a copy of what the socket does not take.
+    func deliver(_ vectors: UnsafeMutableBufferPointer<iovec>, count: Int) {
+        guard !isOver else { return link.consumed(stream, count) }
+        var written = 0
+        if waiting == nil, let transport, transport.isWritable {
+            switch transport.write(vectors) {
+            case .bytes(let amount): written = amount
+            case .wouldBlock, .end: break
+            case .failed:
+                link.consumed(stream, count)
+                return abort(isOpener ? .clientReset : .targetReset)
+            }
+        }
+        moved(written)
+        if written < count { keep(vectors, after: written) }
+    }
+
+    /// The other end sends no more on this stream.
+    func linkEnded() {
+        hasLinkEnd = true
+        if endReason == nil { endReason = isOpener ? .targetEOF : .clientEOF }
+        shutDownIfDrained()
+    }
+
+    private func keep(_ vectors: UnsafeMutableBufferPointer<iovec>, after written: Int) {
+        let queue = waiting ?? ByteQueue(pool: link.loop.chunks)
+        waiting = queue
+        var skip = written
+        for vector in vectors {
+            if skip >= vector.iov_len {
+                skip -= vector.iov_len
+                continue
+            }
+            queue.append(UnsafeRawBufferPointer(start: vector.iov_base + skip, count: vector.iov_len - skip))
+            skip = 0
+        }
+    }
+
+    private func writeWaiting() {
+        while let queue = waiting, let transport, transport.isWritable {
+            let vectors = link.loop.scratch.vectors
+            let used = queue.describe(in: vectors)
+            switch transport.write(UnsafeMutableBufferPointer(rebasing: vectors[..<used])) {
+            case .bytes(let count):
+                queue.discard(count)
+                moved(count)
+                if queue.isEmpty { waiting = nil }
+            case .wouldBlock, .end: return
+            case .failed: return abort(isOpener ? .clientReset : .targetReset)
+            }
+        }
+        shutDownIfDrained()
+    }
+
+    private func moved(_ count: Int) {
+        guard count > 0 else { return }
+        toSocket += UInt64(count)
+        lastMoved = link.loop.now
+        link.consumed(stream, count)
+    }
+
+    private func shutDownIfDrained() {
+        guard hasLinkEnd, !hasShutDown, waiting == nil, let transport, !isOver else { return }
+        hasShutDown = true
+        transport.shutdownWrite()
+        finishIfDone()
+    }
+
+    // MARK: Readiness and ends
+
+    func transportReady(_ transport: any StreamTransport, failed: Bool) {
+        guard !isOver else { return }
+        if failed { return abort(isOpener ? .clientReset : .targetReset) }
+        if transport.isWritable, waiting != nil || hasLinkEnd { writeWaiting() }
+        readIfPossible()
+    }
+
+    /// Asks the link for a turn of reading, if the socket has something.
+    func readIfPossible() {
+        guard !isOver, !hasReadEnd, let transport, transport.isReadable else { return }
+        link.enqueue(self)
+    }
+
+    /// Ends both directions from this side; the other end is told why.
+    func abort(_ reason: CloseReason) {
+        guard !isOver else { return }
+        link.multiplexer.reset(stream, reason: reason)
+        link.schedule()
+        end(reason, orderly: false)
+    }
+
+    /// The other end aborted, or the link is gone: nothing is sent, the socket sees a reset.
+    func aborted(_ reason: CloseReason) {
+        end(reason, orderly: false)
+    }
+
+    /// Half-closed and silent for longer than is allowed.
+    func sweep(now: UInt64, halfClosedIdle: UInt64) {
+        guard hasReadEnd != hasLinkEnd, now - min(lastMoved, now) > halfClosedIdle else { return }
+        abort(.idle)
+    }
+
+    private func finishIfDone() {
+        guard hasReadEnd, hasShutDown else { return }
+        end(endReason ?? .clientEOF, orderly: true)
+    }
+
+    private func end(_ reason: CloseReason, orderly: Bool) {
+        guard !isOver else { return }
+        isOver = true
+        dial?.cancel()
+        dial = nil
+        if orderly { transport?.close() } else { transport?.reset() }
+        transport = nil
+        if let unsent = waiting?.count, unsent > 0 { link.consumed(stream, unsent) }
+        waiting = nil
+        if link.settings.isVerbose { log(reason) }
+        link.ended(self)
+    }
+
+    private func log(_ reason: CloseReason) {
+        let (up, down) = isOpener ? (fromSocket, toSocket) : (toSocket, fromSocket)
+        Log.info(
+            "sub-connection-closed", ("mapping", mapping), ("node", link.peer.name), ("client", client.text),
+            ("reason", reason), ("up", up), ("down", down), ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
+    }
+}
+
+extension ClientAddress {
+    /// The wire's form of an accepted socket's address.
+    init(_ address: SocketAddress) {
+        switch address.family {
+        case .ipv4: self.init(family: .ipv4, port: address.port, high: address.high, low: 0)
+        case .ipv6: self.init(family: .ipv6, port: address.port, high: address.high, low: address.low)
+        case .unix: self.init()
+        }
+    }
+
+    var text: String {
+        switch family {
+        case .none: "unix"
+        case .ipv4: "\(SocketAddress(ipv4: UInt32(high >> 32), port: port))"
+        case .ipv6: "\(SocketAddress(ipv6: high, low, port: port))"
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/// The numbers that an operator or a test may change. Times are nanoseconds.
+package struct TunnelSettings: Sendable {
+    /// Streams that each end may have open on a link.
+    package var maximumStreams = 8_192
+    package var maximumMappings = 256
+    /// For a forward address and for the server: all addresses of a name together.
+    package var connectTimeout: UInt64 = 10_000_000_000
+    /// For TLS and HELLO together; longer is only of use to somebody who holds connections open.
+    package var handshakeTimeout: UInt64 = 5_000_000_000
+    /// Silence after which an end asks for a sign of life, and after which it gives the link up.
+    package var pingAfter: UInt64 = 15_000_000_000
+    package var deadAfter: UInt64 = 45_000_000_000
+    /// A sub-connection with one direction ended and nothing moving in the other.
+    package var halfClosedIdle: UInt64 = 12 * 3_600 * 1_000_000_000
+    /// A line per sub-connection.
+    package var isVerbose = false
+    /// Ciphertext that may wait for the link before sub-connections are read no more. More would only make a keystroke
+    /// wait behind a backup; less makes short writes.
+    package var linkQueueBytes = 256 << 10
+
+    package init() {}
+}

@@ -1,0 +1,41 @@
+import Flags
+import Reactor
+import Tunnel
+
+/// The command line of goproxy-node.
+struct Options: Sendable {
+    var host = "127.0.0.1"
+    var port: UInt16 = 925
+    var uuid: String?
+    var uuidFile: String?
+    var allow: AllowList?
+    var drain = Duration.seconds(10)
+    var allowWeakUUID = false
+    var isVerbose = false
+
+    static let table = FlagTable<Options>(
+        program: "goproxy-node",
+        summary: "Dials a goproxy-server, holds one encrypted link with it and carries connections over it, both ways.",
+        flags: [
+            .string("host", value: "name", help: "name or address of the server", default: "127.0.0.1") { $0.host = $1 },
+            .int("port", help: "port of the server", default: "925", in: 1...65_535) { $0.port = UInt16($1) },
+            .string(
+                "uuid", help: "this node's credential; better: -uuid-file or GOPROXY_UUID", isSecret: true
+            ) { $0.uuid = $1 },
+            .string("uuid-file", value: "path", help: "file with the credential, mode 0600") { $0.uuidFile = $1 },
+            .custom(
+                "allow", value: "host:port,cidr:ports",
+                help: "what the server may make this node dial or bind; without it: anything.\n"
+                    + "10.0.0.5:5432  10.0.0.0/8:80-90  [2001:db8::]/32:443  db.local:*  *:22  unix:/run/app/*",
+                parse: { text throws(FlagError) in
+                    do throws(EndpointError) { return try AllowList(text) } catch { throw FlagError(error.description) }
+                }
+            ) { $0.allow = $1 },
+            .duration(
+                "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
+                in: .zero ... .seconds(86_400)
+            ) { $0.drain = $1 },
+            .bool("allow-weak-uuid", help: "accept a credential that can be guessed") { $0.allowWeakUUID = $1 },
+            .bool("verbose", help: "log a line for each connection") { $0.isVerbose = $1 },
+        ])
+}

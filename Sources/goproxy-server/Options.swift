@@ -1,0 +1,66 @@
+import Flags
+import Fleet
+import Reactor
+import Tunnel
+
+/// The command line of goproxy-server.
+struct Options: Sendable {
+    var host = "0.0.0.0"
+    var port: UInt16 = 925
+    var uuid: String?
+    var uuidFile: String?
+    var listeners: [MappingText] = []
+    var peerListeners: [MappingText] = []
+    var data: String?
+    var drain = Duration.seconds(10)
+    var allowWeakUUID = false
+    var printsNewUUID = false
+    var isVerbose = false
+
+    private static let mappingHelp = """
+        as JSON: {"Listen":{"Domain":"tcp","Addr":"0.0.0.0:1080"},"Forward":{"Domain":"tcp","Addr":"127.0.0.1:80"}}
+        """
+
+    static let table = FlagTable<Options>(
+        program: "goproxy-server",
+        summary: "Serves nodes behind NAT: holds one encrypted link with each and carries connections over it, both ways.",
+        flags: [
+            .string("host", value: "address", help: "address to listen on for nodes", default: "0.0.0.0") { $0.host = $1 },
+            .int("port", help: "port to listen on for nodes; 0: any free one", default: "925", in: 0...65_535) {
+                $0.port = UInt16($1)
+            },
+            .string(
+                "uuid", help: "credential of the node \"default\"; better: -uuid-file or GOPROXY_UUID", isSecret: true
+            ) { $0.uuid = $1 },
+            .string("uuid-file", value: "path", help: "file with the credential, mode 0600") { $0.uuidFile = $1 },
+            .list("listener", value: "mapping", help: "this server listens, the node dials;\n" + mappingHelp) {
+                (options, text) throws(FlagError) in
+                options.listeners.append(try mapping(text))
+            },
+            .list("peer_listener", value: "mapping", help: "the node listens, this server dials; JSON as above") {
+                (options, text) throws(FlagError) in
+                options.peerListeners.append(try mapping(text))
+            },
+            .string(
+                "data", value: "folder", help: "folder of the server's key and records",
+                default: "$STATE_DIRECTORY, /var/lib/goproxy for root, else ~/.local/state/goproxy"
+            ) { $0.data = $1 },
+            .duration(
+                "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
+                in: .zero ... .seconds(86_400)
+            ) { $0.drain = $1 },
+            .bool("allow-weak-uuid", help: "accept a credential that can be guessed") { $0.allowWeakUUID = $1 },
+            .bool("new-uuid", help: "print a new credential that also names this server's key, and exit") {
+                $0.printsNewUUID = $1
+            },
+            .bool("verbose", help: "log a line for each connection") { $0.isVerbose = $1 },
+        ])
+
+    private static func mapping(_ text: String) throws(FlagError) -> MappingText {
+        do {
+            return try MappingText(text)
+        } catch {
+            throw FlagError(error.description)
+        }
+    }
+}

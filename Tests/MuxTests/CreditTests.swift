@@ -1,0 +1,186 @@
+import Mux
+import Testing
+
+@Suite(.serialized) struct CreditTests {
+    @Test func `first windows shrink with the number of streams`() throws {
+        let pair = Pair()
+        let budgets = try (0..<514).map { _ in pair.one.sendBudget(try pair.open()) }
+        #expect(budgets[31] == 256 << 10 && budgets[32] == 16 << 10)
+        #expect(budgets[511] == 16 << 10 && budgets[512] == 2 << 10)
+    }
+
+    @Test
+    func `a window that is used up at once doubles up to the cap, and the pool is full again at the end`()
+        throws
+    {
+        let pair = Pair()
+        let id = try pair.open()
+        var largest = 0
+        for _ in 0..<40 {
+            let sent = try pair.send(id, from: pair.one)
+            largest = max(largest, sent)
+            pair.other.consumed(id, sent, now: pair.now)
+            try pair.exchange()
+        }
+        #expect(largest == 16 << 20)
+        pair.one.reset(id, reason: .killed)
+        try pair.exchange()
+        pair.one.release(id)
+        pair.other.release(id)
+        #expect(pair.isIdle)
+    }
+
+    @Test func `a window that is used slowly shrinks to what is comfortable`() throws {
+        let pair = Pair()
+        let id = try pair.open()
+        for _ in 0..<10 {
+            pair.other.consumed(id, try pair.send(id, from: pair.one), now: pair.now)
+            try pair.exchange()
+        }
+        var sent = 0
+        for _ in 0..<12 {
+            pair.now += 5_000_000_000
+            sent = try pair.send(id, from: pair.one)
+            pair.other.consumed(id, sent, now: pair.now)
+            try pair.exchange()
+        }
+        #expect(sent == 256 << 10)
+    }
+
+    @Test func `the growth of a stream that has finished serves the others`() throws {
+        let pair = Pair()
+        let ids = try (0..<4).map { _ in try pair.open() }
+        for id in ids[..<3] { try grow(id, pair) }
+        for id in ids[..<3] { pair.one.finish(id) }
+        try pair.exchange()
+        #expect(try grow(ids[3], pair) == 16 << 20)
+    }
+
+    @Test func `bytes that a finished stream still holds are not lent again`() throws {
+        let pair = Pair()
+        let first = try pair.open()
+        let size = try grow(first, pair)
+        #expect(try pair.send(first, from: pair.one) == size)
+        pair.one.finish(first)
+        pair.other.finish(first)
+        try pair.exchange()
+        #expect(!pair.other.isLive(first) && pair.other.bufferedBytes == size)
+        for _ in 0..<6 {
+            let id = try pair.open()
+            try grow(id, pair)
+            try pair.send(id, from: pair.one)
+            #expect(pair.other.brokenInvariant == nil)
+        }
+        #expect(pair.other.bufferedBytes <= Credit.linkBytes - (16 << 20))
+        pair.other.consumed(first, size, now: pair.now)
+        #expect(pair.other.brokenInvariant == nil)
+    }
+
+    /// All first windows and the whole growth pool are held by consumers that never read.
+    @Test(arguments: [Role.dialer, .accepter])
+    func `when thousands of streams stall with all that they may hold, another one is as free as before`(
+        _ role: Role
+    ) throws {
+        let pair = Pair(role: role)
+        var stalled: [StreamID] = []
+        while pair.one.canOpen, stalled.count < 8_191 {
+            stalled.append(pair.one.open(mapping: 1, client: ClientAddress(), now: pair.now)!)
+            if stalled.count % 512 == 0 { try pair.exchange() }
+        }
+        try pair.exchange()
+        let free = try pair.open()
+        for id in stalled[..<100] { try grow(id, pair) }
+        for id in stalled {
+            try pair.send(id, from: pair.one)
+            try pair.exchange()
+        }
+        for id in stalled { #expect(pair.one.sendBudget(id) == 0) }
+        #expect(pair.other.bufferedBytes > 58 << 20)
+        #expect(pair.other.brokenInvariant == nil)
+        var moved = 0
+        for _ in 0..<200_000 where moved < 80 << 20 {
+            let sent = try pair.send(free, from: pair.one)
+            guard sent > 0 else { break }
+            pair.other.consumed(free, sent, now: pair.now)
+            try pair.exchange()
+            moved += sent
+        }
+        #expect(moved >= 80 << 20)
+        for id in stalled + [free] {
+            pair.one.reset(id, reason: .killed)
+            pair.one.release(id)
+        }
+        try pair.exchange()
+        for id in stalled + [free] { pair.other.release(id) }
+        #expect(!pair.other.isIdle)
+    }
+
+    @Test func `streams from both ends never add up to more than the link`() throws {
+        let pair = Pair()
+        for mux in [pair.one, pair.other] {
+            while mux.canOpen { _ = mux.open(mapping: 1, client: ClientAddress(), now: pair.now) }
+            #expect(mux.brokenInvariant == nil)
+        }
+        #expect(pair.one.ourStreams == 8_192)
+        try pair.exchange()
+        #expect(pair.one.brokenInvariant == nil && pair.other.brokenInvariant == nil)
+        let opened = try #require(pair.one.ourStreams < 16_384 ? pair.one.theirStreams : nil)
+        #expect(opened < 8_192)
+    }
+
+    @Test func `a stream without credit is told when it may go on, unless it has finished`() throws {
+        let pair = Pair()
+        let id = try pair.open()
+        let sent = try pair.send(id, from: pair.one)
+        #expect(pair.one.sendBudget(id) == 0)
+        pair.other.consumed(id, sent, now: pair.now)
+        #expect(try pair.exchange().one == [.writable(id.rawValue)])
+        try pair.send(id, from: pair.one)
+        pair.one.finish(id)
+        #expect(try pair.one.take(.window(id.rawValue, 5)) == [.none])
+        #expect(pair.one.sendBudget(id) == 0)
+    }
+
+    @Test func `WINDOW after FIN is lawful`() throws {
+        let pair = Pair()
+        let id = try pair.open()
+        pair.one.finish(id)
+        try pair.exchange()
+        try pair.send(id, from: pair.other)
+        pair.one.consumed(id, 256 << 10, now: pair.now)
+        #expect(try pair.exchange().other == [.writable(id.rawValue)])
+    }
+
+    @Test func `a link without credit is told when it may go on`() throws {
+        let pair = Pair()
+        var held: [(StreamID, Int)] = []
+        while pair.one.linkSendCredit > 0 {
+            guard pair.one.canOpen else { break }
+            let id = try pair.open()
+            held.append((id, try pair.send(id, from: pair.one)))
+            pair.one.finish(id)
+            pair.other.finish(id)
+            try pair.exchange()
+            pair.one.release(id)
+            pair.other.release(id)
+        }
+        #expect(pair.one.linkSendCredit == 0)
+        #expect(pair.other.brokenInvariant == nil)
+        pair.other.consumed(held[0].0, held[0].1, now: pair.now)
+        #expect(try pair.exchange().one.contains(.linkWritable))
+    }
+
+    /// Moves windows' worth of bytes until the window grows no more; answers its size.
+    @discardableResult
+    private func grow(_ id: StreamID, _ pair: Pair) throws -> Int {
+        var size = 0
+        for _ in 0..<20 {
+            let sent = try pair.send(id, from: pair.one)
+            pair.other.consumed(id, sent, now: pair.now)
+            try pair.exchange()
+            if sent == size { break }
+            size = sent
+        }
+        return size
+    }
+}
