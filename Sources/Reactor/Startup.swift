@@ -14,6 +14,13 @@ package enum Startup {
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
+    /// One line to the operator, then the end: 1 failed, 2 wrong usage.
+    package static func fail(_ program: String, _ code: Int32, _ message: String) -> Never {
+        var line = "\(program): \(message)\n"
+        line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        exit(code)
+    }
+
     /// Overwrites the value of `-name value`, `--name=value` and so on in the memory that `ps` reads.
     package static func hideArgument(_ name: String) {
         let arguments = CommandLine.unsafeArgv

@@ -83,7 +83,6 @@ enum Main {
     }
 
     private static func fail(_ code: Int32, _ message: String) -> Never {
-        StandardError.write("goproxy-node: \(message)")
-        exit(code)
+        Startup.fail("goproxy-node", code, message)
     }
 }

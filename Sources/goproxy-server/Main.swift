@@ -80,7 +80,6 @@ enum Main {
     }
 
     private static func fail(_ code: Int32, _ message: String) -> Never {
-        StandardError.write("goproxy-server: \(message)")
-        exit(code)
+        Startup.fail("goproxy-server", code, message)
     }
 }
