@@ -53,7 +53,9 @@ struct Bench {
                     let route = routes[(index + round) % routes.count]
                     let figures: Figures
                     do {
-                        figures = try measure.run(over: route, origin: origin, seconds: options.seconds)
+                        figures = try quietest { () throws(BenchError) in
+                            try measure.run(over: route, origin: origin, seconds: options.seconds)
+                        }
                     } catch {
                         throw explained(error, measure, route)
                     }
@@ -63,6 +65,17 @@ struct Bench {
                 }
             }
         }
+    }
+
+    /// Repeats a measurement in which others used the machine, and keeps the one in which they did least: the
+    /// choice does not look at the result.
+    private func quietest(_ run: () throws(BenchError) -> Figures) throws(BenchError) -> Figures {
+        var best = try run()
+        for _ in 0..<options.retries where best[.foreignShare, default: 0] >= Machine.quietShare {
+            let next = try run()
+            if next[.foreignShare, default: 0] < best[.foreignShare, default: 0] { best = next }
+        }
+        return best
     }
 
     /// Puts the measure before an error, and what a program that died said last behind it.

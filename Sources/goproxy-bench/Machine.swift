@@ -15,6 +15,9 @@ struct Machine: Encodable {
         processor = String(model.drop { $0 == " " })
     }
 
+    /// Up to this share of the machine's CPU time may go to others before the figures are in doubt.
+    static let quietShare = 0.05
+
     /// CPU time that all processes have used since boot, and that the hypervisor gave to others. Without the
     /// time in interrupts, which the kernel counts a second time for the process that they hit.
     static func busySeconds() -> Double {

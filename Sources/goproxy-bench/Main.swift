@@ -5,6 +5,7 @@
 import Flags
 import FoundationEssentials
 import Glibc
+import Tunnel
 
 @main
 struct Main {
@@ -38,7 +39,7 @@ struct Main {
             switch try Options.table.parse(Array(CommandLine.arguments.dropFirst()), into: &options) {
             case .run: return options
             case .help: print(Options.table.help, terminator: "")
-            case .version: print("goproxy-bench 0.1.0")
+            case .version: print(Version.text("goproxy-bench"))
             }
             return nil
         } catch {

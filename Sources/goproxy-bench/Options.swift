@@ -13,6 +13,7 @@ struct Options {
     var short = [1, 32]
     var idle = 5_000
     var only = Section.allCases
+    var retries = 0
     var direct = false
     var bin: String?
     var json: String?
@@ -21,8 +22,8 @@ struct Options {
     static let table = FlagTable<Options>(
         program: "goproxy-bench",
         summary: """
-            Starts a goproxy-server and a goproxy-node on loopback, sends real traffic through a listener and a
-            peer listener, and compares it with a direct connection measured in the same run.
+            Starts a goproxy-server and a goproxy-node on loopback, sends real traffic through a listener and
+            a peer listener, and compares it with a direct connection measured in the same run.
             """,
         flags: [
             .int("rounds", help: "rounds; every figure is the median over them", default: "5", in: 1...1_000)
@@ -33,6 +34,11 @@ struct Options {
                 "seconds", value: "number", help: "length of one measurement", default: "0.8",
                 parse: parseSeconds,
                 set: { $0.seconds = $1 }),
+            .int(
+                "retries",
+                help: "times to repeat a measurement while others use the machine; the quietest counts",
+                default: "0", in: 0...100
+            ) { $0.retries = $1 },
             .custom(
                 "connections", value: "list", help: "numbers of bulk connections at once", default: "1,8",
                 parse: parseCounts, set: { $0.connections = $1 }),

@@ -34,7 +34,8 @@ extension Results {
         let warning =
             "Others took up to \(foreign) % of the CPU time in a measurement: do not trust these figures.\n"
         let tables = [throughput, echo, short, memoryTable].compactMap { $0?.text }
-        return ([head] + (foreign < 5 ? [] : [warning]) + tables).joined(separator: "\n")
+        return ([head] + (foreignShare < Machine.quietShare ? [] : [warning]) + tables).joined(
+            separator: "\n")
     }
 
     private var throughput: Table? {
