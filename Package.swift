@@ -46,7 +46,7 @@ let package = Package(
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
-        program("goproxy-bench", ["Flags"]),
+        program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
