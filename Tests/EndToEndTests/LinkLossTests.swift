@@ -176,8 +176,7 @@ struct LinkLossTests {
             let mark = pair.server.mark
             let second = try pair.startSecondNode()
             try second.waitForLog("link-up")
-            try pair.node.waitForLog("link-down")
-            #expect(pair.node.log.contains { $0["reason"] == "replaced" }, "\(pair.logs)")
+            try pair.node.waitForLog("link-down", where: ["reason": "replaced"])
             try pair.server.waitForLog("link-up", after: mark)
             #expect(old.end().error == .reset, "\(pair.logs)\n\(second.transcript)")
             if kind == .listener {

@@ -54,7 +54,8 @@ struct Refusal: Sendable, CustomStringConvertible {
         try directory.write("empty", "")
         try directory.write("weak", "idste")
         return try programs.flatMap { name in
-            let data = name == "goproxy-server" ? ["-data", directory.file("data")] : []
+            let takesData = name == "goproxy-server" && !arguments.contains("-data")
+            let data = takesData ? ["-data", directory.file("data")] : []
             let filled = (arguments + data).map { $0.replacingOccurrences(of: "{dir}", with: directory.path) }
             let program = try Program.goproxy(
                 name, filled,

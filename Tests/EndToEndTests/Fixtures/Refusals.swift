@@ -13,7 +13,7 @@ extension Refusal {
         .wrong("a flag in place of a value", both, ["-port", "-verbose"], says: "-port", "missing"),
         .wrong("an empty value", both, ["-host", ""], says: "-host", "empty"),
         .wrong("an argument that is no flag", both, ["serve"], says: "serve"),
-        .wrong("a flag given twice", both, ["-port", "0", "-port=0"], says: "-port", "twice"),
+        .wrong("a flag given twice", both, ["-drain", "1s", "-drain=1s"], says: "-drain", "twice"),
         .wrong("a bool that is neither", both, ["-verbose=perhaps"], says: "-verbose", "perhaps"),
         .wrong("port 70000", both, ["-port", "70000"], says: "-port", "70000"),
         .wrong("a negative port", both, ["-port", "-1"], says: "-port"),
