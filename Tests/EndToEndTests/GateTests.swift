@@ -26,7 +26,7 @@ struct GateTests {
     @Test func `300 silent connections leave the link that is up alone`() throws {
         let echo = try TargetServer.echo()
         try withTunnel(.listener, to: echo.endpoint) { pair in
-            let before = (memory: pair.server.residentBytes, files: openFiles(of: pair.server))
+            let before = (memory: pair.server.residentBytes, files: pair.server.openFiles)
             var strangers: [Socket] = []
             for number in 0..<300 {
                 let source = Endpoint.tcp("127.0.\(number % 8 + 1).\(number % 100 + 2):0")
@@ -47,14 +47,41 @@ struct GateTests {
             }
             strangers = []
             _ = try eventually("the server closes what strangers left", within: .seconds(30)) {
-                openFiles(of: pair.server) <= before.files + 4 ? true : nil
+                pair.server.openFiles <= before.files + 4 ? true : nil
             }
             #expect(pair.server.logged("link-down").isEmpty, "\(pair.logs)")
             try pair.connect().requireEcho()
         }
     }
 
-    private func openFiles(of program: Program) -> Int {
-        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(program.pid)/fd").count) ?? 0
+    /// The time is for all of it: each byte does not buy more.
+    @Test func `a hello that comes in drops is not waited for`() throws {
+        let relay = Locked<Relay?>(nil)
+        let echo = try TargetServer.echo()
+        try withTunnel(
+            .listener, to: echo.endpoint,
+            { setup in
+                setup.route = { server in
+                    let made = try Relay(to: server)
+                    relay.set(made)
+                    return made.endpoint
+                }
+            }
+        ) { pair in
+            let hello = try ClientHello(relay.get()?.recorded(.toTarget) ?? []).bytes
+            let client = try Socket.connect(to: pair.serverEndpoint)
+            let sender = Worker {
+                for byte in hello {
+                    guard (try? client.send([byte])) != nil else { return }
+                    usleep(300_000)
+                }
+            }
+            let started = ContinuousClock.now
+            let end = client.end(within: .seconds(12))
+            let elapsed = ContinuousClock.now - started
+            #expect(end.error != .timedOut && elapsed < .seconds(9), "\(end) after \(elapsed)")
+            client.abandon()
+            try sender.value()
+        }
     }
 }

@@ -69,6 +69,26 @@ struct TargetFailureTests {
         }
     }
 
+    /// What came before the target answered waits for it: data and the end of the client's direction.
+    @Test(.light, arguments: Kind.allCases)
+    func `a target that answers late gets all that the client has said`(kind: Kind) throws {
+        let hole = try Blackhole()
+        try withTunnel(kind, to: hole.endpoint) { pair in
+            let client = try pair.connect()
+            try client.send(Content(seed: 4), 0..<50_000)
+            try client.shutdownWriting()
+            // Neither an end nor a reset while the dial is pending.
+            client.setLimit(.milliseconds(300))
+            #expect(throws: SocketError.timedOut) { try client.receive(upTo: 1) }
+            client.setLimit(.seconds(20))
+            let connection = try hole.open()
+            try connection.receiveToEnd(Content(seed: 4), 0..<50_000)
+            try connection.send("late")
+            try connection.shutdownWriting()
+            #expect(try client.receiveToEnd() == Array("late".utf8))
+        }
+    }
+
     @Test(.light, arguments: Kind.allCases)
     func `with -verbose each sub-connection has its two lines, counts and reason`(kind: Kind) throws {
         let target = try TargetServer { socket in

@@ -23,9 +23,9 @@ package final class Program: Sendable {
     /// The environment is exactly `environment` and a PATH: nothing of the developer's shell reaches the program.
     package init(
         _ executable: String, _ arguments: [String] = [], environment: [String: String] = [:],
-        keepInputOpen: Bool = false
+        keepInputOpen: Bool = false, name: String? = nil
     ) throws {
-        name = executable.split(separator: "/").last.map(String.init) ?? executable
+        self.name = name ?? executable.split(separator: "/").last.map(String.init) ?? executable
         let path = ["PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]
         child = try ChildProcess(
             executable, arguments, environment: environment.merging(path) { own, _ in own },
@@ -33,10 +33,17 @@ package final class Program: Sendable {
     }
 
     /// A program of this package, from the directory that the running tests were built into, or from `GOPROXY_BIN`.
+    ///
+    /// `descriptors` is the most that it may have open.
     package static func goproxy(
-        _ name: String, _ arguments: [String], environment: [String: String] = [:]
+        _ name: String, _ arguments: [String], environment: [String: String] = [:], descriptors: Int? = nil
     ) throws -> Program {
-        try Program("\(buildDirectory)/\(name)", arguments, environment: environment)
+        let path = "\(buildDirectory)/\(name)"
+        guard let descriptors else { return try Program(path, arguments, environment: environment) }
+        return try Program(
+            "/usr/bin/prlimit", ["--nofile=\(descriptors):\(descriptors)", path] + arguments,
+            environment: environment,
+            name: name)
     }
 
     package static let buildDirectory: String = {
@@ -142,10 +149,18 @@ package final class Program: Sendable {
     }
 
     /// Resident memory in bytes, 0 once the process has ended.
-    package var residentBytes: Int {
+    package var residentBytes: Int { status("VmRSS") }
+    /// The most that it ever was.
+    package var peakResidentBytes: Int { status("VmHWM") }
+
+    private func status(_ field: String) -> Int {
         let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
-        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+        let line = status.split(separator: "\n").first { $0.hasPrefix("\(field):") }
+        return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+    }
+
+    package var openFiles: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? 0
     }
 }
 

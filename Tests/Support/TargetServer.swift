@@ -134,4 +134,16 @@ package final class Blackhole: Sendable {
         }
         self.fillers = fillers
     }
+
+    /// Becomes a target after all: takes what filled the queue, then waits for whoever knocks again (its SYN is sent
+    /// again after 1, 3 and 7 seconds) and returns that connection.
+    package func open() throws -> Socket {
+        for number in 0...fillers.count {
+            let accepted = accept(listening.descriptor, nil, nil)
+            guard accepted >= 0 else { throw SocketError("accept") }
+            let socket = Socket(owning: accepted)
+            if number == fillers.count { return socket }
+        }
+        throw Failure("nobody knocked")
+    }
 }

@@ -46,6 +46,8 @@ package final class TunnelPair {
         package var nodeFlags: [String] = []
         package var route: (Endpoint) throws -> Endpoint = { $0 }
         package var waitsForListeners = true
+        /// The most descriptors that each of the two may open.
+        package var descriptors: Int?
 
         package init() {}
     }
@@ -62,15 +64,15 @@ package final class TunnelPair {
         directory = try TemporaryDirectory()
         uuid = UUID().uuidString.lowercased()
         try directory.write("uuid", uuid)
-        server = try Self.startServer(directory, port: 0, self.mappings, setup.serverFlags)
+        server = try Self.startServer(directory, port: 0, self.mappings, setup)
         serverEndpoint = .tcp(try server.waitForLog("server-listening")["address"])
-        node = try Self.startNode(directory, of: try setup.route(serverEndpoint), setup.nodeFlags)
+        node = try Self.startNode(directory, of: try setup.route(serverEndpoint), setup)
         try waitUntilUp()
     }
 
     private static func startServer(
         _ directory: TemporaryDirectory, port: Int, _ mappings: [(kind: Kind, mapping: Mapping)],
-        _ flags: [String]
+        _ setup: Setup
     ) throws -> Program {
         try Program.goproxy(
             "goproxy-server",
@@ -78,15 +80,18 @@ package final class TunnelPair {
                 "-host", "127.0.0.1", "-port", "\(port)", "-uuid-file", directory.file("uuid"), "-data",
                 directory.file("data"),
             ]
-                + mappings.flatMap { [$0.kind.flag, $0.mapping.json] } + flags)
+                + mappings.flatMap { [$0.kind.flag, $0.mapping.json] } + setup.serverFlags,
+            descriptors: setup.descriptors)
     }
 
     private static func startNode(
-        _ directory: TemporaryDirectory, of server: Endpoint, _ flags: [String]
+        _ directory: TemporaryDirectory, of server: Endpoint, _ setup: Setup
     ) throws -> Program {
         try Program.goproxy(
             "goproxy-node",
-            ["-host", server.host, "-port", "\(server.port)", "-uuid-file", directory.file("uuid")] + flags)
+            ["-host", server.host, "-port", "\(server.port)", "-uuid-file", directory.file("uuid")]
+                + setup.nodeFlags,
+            descriptors: setup.descriptors)
     }
 
     // MARK: Where to knock
@@ -134,13 +139,13 @@ package final class TunnelPair {
         let mark = server.mark
         node.kill()
         former.append(node)
-        node = try Self.startNode(directory, of: try setup.route(serverEndpoint), setup.nodeFlags)
+        node = try Self.startNode(directory, of: try setup.route(serverEndpoint), setup)
         try waitUntilUp(serverMark: mark)
     }
 
     /// A second node with the same uuid, beside the first.
     package func startSecondNode() throws -> Program {
-        try Self.startNode(directory, of: serverEndpoint, setup.nodeFlags)
+        try Self.startNode(directory, of: serverEndpoint, setup)
     }
 
     /// A new server on the old port; the node finds it by itself.
@@ -148,7 +153,7 @@ package final class TunnelPair {
         let mark = node.mark
         server.kill()
         former.append(server)
-        server = try Self.startServer(directory, port: serverEndpoint.port, mappings, setup.serverFlags)
+        server = try Self.startServer(directory, port: serverEndpoint.port, mappings, setup)
         try waitUntilUp(nodeMark: mark)
     }
 
