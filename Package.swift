@@ -49,14 +49,17 @@ let package = Package(
         program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "Simulation", dependencies: ["Buffers", "Logging", "Reactor", "TLS", "Tunnel"],
+            path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
-        tests("ReactorTests", ["Reactor"]),
+        tests("ReactorTests", ["Reactor", "Simulation"]),
         tests("TLSTests", ["TLS", "Buffers"]),
-        tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging"]),
-        tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS"]),
+        tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
+        tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS", "Mux", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests("TidyTests"),
     ]
