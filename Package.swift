@@ -6,8 +6,8 @@ import PackageDescription
 //     4  goproxy-server  goproxy-node  goproxy-bench
 //     3  Tunnel, and above it Fleet (the server's own)
 //     2  Mux   Reactor   TLS
-//     1  Buffers   Logging   Flags
-//     0  CLinux   COpenSSL
+//     1  Buffers   Logging   Flags   HTTP
+//     0  CLinux   COpenSSL   CMicrohttpd   CCurl
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -32,10 +32,15 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         library("Buffers"),
         library("Logging"),
         library("Flags"),
+        library("HTTP", ["CMicrohttpd", "CCurl"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
@@ -50,6 +55,7 @@ let package = Package(
 
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
+        tests("HTTPTests", ["HTTP"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),

@@ -8,6 +8,7 @@ enum Floors {
     static let allowed: [String: Set<String>] = [
         "CLinux": [], "COpenSSL": [],
         "Buffers": system, "Logging": system, "Flags": system,
+        "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
         "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
@@ -36,6 +37,8 @@ enum Floors {
             "one event loop a thread does the work; queues would bring threads that own nothing"
         case (_, "COpenSSL"):
             "OpenSSL is spoken to in TLS alone, where its traps are written down"
+        case (_, "CMicrohttpd"), (_, "CCurl"):
+            "these libraries are spoken to in HTTP alone, where their callbacks and limits are"
         case ("goproxy-node", "SQLite"), ("goproxy-node", "HTTP"), ("goproxy-node", "Fleet"):
             "the node runs on small machines, with no database, no HTTP and nothing of the server's own"
         case (_, "Flags"):
