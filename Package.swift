@@ -4,7 +4,7 @@ import PackageDescription
 // The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
 //
 //     4  goproxy-server  goproxy-node  goproxy-bench
-//     3  Tunnel, and above it Fleet (the server's own)
+//     3  Tunnel, and above it Fleet (the server's own)   Control
 //     2  Mux   Reactor   TLS
 //     1  Buffers   Logging   Flags   HTTP
 //     0  CLinux   COpenSSL   CMicrohttpd   CCurl
@@ -47,6 +47,7 @@ let package = Package(
         library("TLS", ["Buffers", "COpenSSL"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
+        library("Control", ["HTTP", "Logging"]),
         library("Fleet", ["Buffers", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),

@@ -13,6 +13,7 @@ enum Floors {
         "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
         "Tunnel": tunnel,
+        "Control": control,
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
         "goproxy-node": fleet.union(["Flags"]),
@@ -22,6 +23,7 @@ enum Floors {
     private static let tunnel = system.union([
         "CLinux", "FoundationEssentials", "Buffers", "Logging", "Mux", "Reactor", "TLS",
     ])
+    private static let control = system.union(["FoundationEssentials", "Logging", "HTTP", "Records"])
     private static let fleet = tunnel.union(["Tunnel"])
 
     /// Why this import is not allowed.
