@@ -48,7 +48,7 @@ let package = Package(
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Control", ["HTTP", "Logging"]),
-        library("Fleet", ["Buffers", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
+        library("Fleet", ["Buffers", "Control", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),

@@ -16,15 +16,17 @@ enum Floors {
         "Control": control,
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
-        "goproxy-node": fleet.union(["Flags"]),
-        "goproxy-bench": fleet.union(["Flags"]),
+        "goproxy-node": traffic.union(["Flags"]),
+        "goproxy-bench": traffic.union(["Flags"]),
     ]
 
     private static let tunnel = system.union([
         "CLinux", "FoundationEssentials", "Buffers", "Logging", "Mux", "Reactor", "TLS",
     ])
     private static let control = system.union(["FoundationEssentials", "Logging", "HTTP", "Records"])
-    private static let fleet = tunnel.union(["Tunnel"])
+    private static let traffic = tunnel.union(["Tunnel"])
+    /// Where the two columns meet.
+    private static let fleet = traffic.union(["Records", "HTTP", "Control"])
 
     /// Why this import is not allowed.
     static func reason(_ target: String, imports module: String) -> String {
