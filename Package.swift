@@ -5,9 +5,9 @@ import PackageDescription
 //
 //     4  goproxy-server  goproxy-node  goproxy-bench
 //     3  Tunnel, and above it Fleet (the server's own)
-//     2  Mux   Reactor   TLS
-//     1  Buffers   Logging   Flags
-//     0  CLinux   COpenSSL
+//     2  Mux   Reactor   TLS         Records
+//     1  Buffers   Logging   Flags   SQLite
+//     0  CLinux   COpenSSL           CSQLite   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -32,14 +32,20 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(
+            name: "migrations", path: "migrations", resources: [.embedInCode("0001_fleet.sql")],
+            swiftSettings: strict),
 
         library("Buffers"),
         library("Logging"),
         library("Flags"),
+        library("SQLite", ["CSQLite"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
+        library("Records", ["SQLite", "migrations", "Logging"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Fleet", ["Buffers", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
@@ -48,6 +54,9 @@ let package = Package(
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-bench", ["Flags"]),
 
+        .executableTarget(
+            name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
+            swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
         tests("LoggingTests", ["Logging"]),
@@ -55,6 +64,8 @@ let package = Package(
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor"]),
         tests("TLSTests", ["TLS", "Buffers"]),
+        tests("SQLiteTests", ["SQLite"]),
+        tests("RecordsTests", ["Records", "SQLite", "records-writer"]),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging"]),
         tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),

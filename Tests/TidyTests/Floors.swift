@@ -6,11 +6,13 @@ enum Floors {
     private static let system: Set<String> = ["Glibc", "Synchronization"]
 
     static let allowed: [String: Set<String>] = [
-        "CLinux": [], "COpenSSL": [],
+        "CLinux": [], "COpenSSL": [], "CSQLite": [],
         "Buffers": system, "Logging": system, "Flags": system,
         "Mux": [],
         "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
+        "SQLite": system.union(["CSQLite"]),
+        "Records": system.union(["FoundationEssentials", "SQLite", "migrations", "Logging"]),
         "Tunnel": tunnel,
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
@@ -38,6 +40,10 @@ enum Floors {
             "OpenSSL is spoken to in TLS alone, where its traps are written down"
         case ("goproxy-node", "SQLite"), ("goproxy-node", "HTTP"), ("goproxy-node", "Fleet"):
             "the node runs on small machines, with no database, no HTTP and nothing of the server's own"
+        case (_, "CSQLite"):
+            "SQLite is spoken to in SQLite alone, where its traps are written down"
+        case ("Records", "Reactor"), ("Records", "Mux"), ("Records", "TLS"), ("Records", "Tunnel"):
+            "records and traffic are two columns: they meet in the server"
         case (_, "Flags"):
             "flags belong to programs; libraries take values"
         case (_, "Fleet"):
