@@ -4,10 +4,10 @@ import PackageDescription
 // The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
 //
 //     4  goproxy-server  goproxy-node  goproxy-bench
-//     3  Tunnel, and above it Fleet (the server's own)   Control
-//     2  Mux   Reactor   TLS
-//     1  Buffers   Logging   Flags   HTTP
-//     0  CLinux   COpenSSL   CMicrohttpd   CCurl
+//     3  Tunnel, and above it Fleet (the server's own)      Control
+//     2  Mux   Reactor   TLS         Records
+//     1  Buffers   Logging   Flags   SQLite    HTTP
+//     0  CLinux   COpenSSL           CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -36,32 +36,46 @@ let package = Package(
             name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(
             name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(
+            name: "migrations", path: "migrations", resources: [.embedInCode("0001_fleet.sql")],
+            swiftSettings: strict),
 
         library("Buffers"),
         library("Logging"),
         library("Flags"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
+        library("SQLite", ["CSQLite"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
+        library("Records", ["SQLite", "migrations", "Logging"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
-        library("Control", ["HTTP", "Logging"]),
-        library("Fleet", ["Buffers", "Control", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
+        library("Control", ["HTTP", "Logging", "Records"]),
+        library(
+            "Fleet",
+            ["Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Tunnel"]),
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-bench", ["Flags"]),
 
+        .executableTarget(
+            name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
+            swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
+        tests("ControlTests", ["Control", "Records", "HTTP"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor"]),
         tests("TLSTests", ["TLS", "Buffers"]),
+        tests("SQLiteTests", ["SQLite"]),
+        tests("RecordsTests", ["Records", "SQLite", "records-writer"]),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging"]),
         tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),

@@ -108,3 +108,47 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
         try values.encode(databaseBytes, forKey: .databaseBytes)
     }
 }
+
+/// An audit entry whose records are JSON themselves, and not text that holds JSON.
+package struct AuditAnswer: Codable, Equatable, Sendable {
+    package let id: Int64
+    package let at: Timestamp
+    package let actor: String
+    package let uid: UInt32?
+    package let action: String
+    package let nodeID: String?
+    package let node: String?
+    package let mapping: UInt32?
+    package let before: JSONValue?
+    package let after: JSONValue?
+    package let detail: String?
+
+    init(_ entry: AuditEntry) {
+        id = entry.id
+        at = entry.at
+        actor = entry.actor
+        uid = entry.uid
+        action = entry.action
+        nodeID = entry.nodeID
+        node = entry.node
+        mapping = entry.mapping
+        before = entry.before.map { JSONValue(Array($0.utf8)) ?? .string($0) }
+        after = entry.after.map { JSONValue(Array($0.utf8)) ?? .string($0) }
+        detail = entry.detail
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(at, forKey: .at)
+        try values.encode(actor, forKey: .actor)
+        try values.encode(uid, forKey: .uid)
+        try values.encode(action, forKey: .action)
+        try values.encode(nodeID, forKey: .nodeID)
+        try values.encode(node, forKey: .node)
+        try values.encode(mapping, forKey: .mapping)
+        try values.encode(before, forKey: .before)
+        try values.encode(after, forKey: .after)
+        try values.encode(detail, forKey: .detail)
+    }
+}

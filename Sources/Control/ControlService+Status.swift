@@ -29,13 +29,15 @@ extension ControlService {
             }
         }
         let start = since
-        return Reply(
-            try control { () throws(RecordsError) in
-                try store.read { (reader) throws(RecordsError) in
-                    if start == nil, cursor == nil { return try reader.newestAudit(limit: limit).reversed() }
-                    return try reader.audit(since: start, cursor: cursor ?? 0, limit: limit)
+        let entries = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in
+                if start == nil, cursor == nil {
+                    return Array(try reader.newestAudit(limit: limit).reversed())
                 }
-            })
+                return try reader.audit(since: start, cursor: cursor ?? 0, limit: limit)
+            }
+        }
+        return Reply(entries.map(AuditAnswer.init))
     }
 
     private var databaseBytes: Int {

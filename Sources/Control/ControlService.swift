@@ -80,7 +80,8 @@ package final class ControlService: Sendable {
     }
 
     private func checked(
-        _ route: Route, _ segments: [String: String], _ query: [String: String], _ body: [UInt8], _ actor: Actor
+        _ route: Route, _ segments: [String: String], _ query: [String: String], _ body: [UInt8],
+        _ actor: Actor
     ) throws(ControlError) -> Call {
         for name in query.keys.sorted() where !route.query.contains(where: { $0.name == name }) {
             let known = route.query.map(\.name).joined(separator: ", ")

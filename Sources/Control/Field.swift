@@ -13,6 +13,7 @@ package struct Field: Sendable {
         case textList
         /// Another schema of the document.
         case object(Schema)
+        case anyObject
         case nullable(Kind)
     }
 
@@ -43,7 +44,8 @@ extension Field {
     ) throws(ControlError) {
         for name in object.keys.sorted() where !fields.contains(where: { $0.name == name }) {
             let known = fields.map(\.name).joined(separator: ", ")
-            throw .invalid("\(place)\(shown(name)): unknown", hint: known.isEmpty ? nil : "known here: \(known)")
+            throw .invalid(
+                "\(place)\(shown(name)): unknown", hint: known.isEmpty ? nil : "known here: \(known)")
         }
         for field in fields {
             guard let value = object[field.name], value != .null else {
@@ -58,7 +60,9 @@ extension Field {
     func check(text: String) throws(ControlError) {
         switch kind {
         case .integer(let range):
-            guard let number = Int64(text) else { throw .invalid("\(name): \(shown(text)) is not a whole number") }
+            guard let number = Int64(text) else {
+                throw .invalid("\(name): \(shown(text)) is not a whole number")
+            }
             try Kind.integer(range).check(.integer(number), name)
         default: try kind.check(.string(text), name)
         }
@@ -68,10 +72,12 @@ extension Field {
 extension Field.Kind {
     func check(_ value: JSONValue, _ place: String) throws(ControlError) {
         switch (self, value) {
-        case (.text, .string), (.time, .string), (.flag, .bool), (.nullable, .null): return
+        case (.text, .string), (.time, .string), (.flag, .bool), (.anyObject, .object), (.nullable, .null):
+            return
         case (.integer(let range), .integer(let number)):
             guard range.contains(number) else {
-                throw .invalid("\(place): \(number) is not between \(range.lowerBound) and \(range.upperBound)")
+                throw .invalid(
+                    "\(place): \(number) is not between \(range.lowerBound) and \(range.upperBound)")
             }
         case (.choice(let words), .string(let text)):
             guard words.contains(text) else {
@@ -82,7 +88,9 @@ extension Field.Kind {
                 try Field.Kind.text.check(value, "\(place).\(shown(key))")
             }
         case (.textList, .array(let values)):
-            for (index, value) in values.enumerated() { try Field.Kind.text.check(value, "\(place)[\(index)]") }
+            for (index, value) in values.enumerated() {
+                try Field.Kind.text.check(value, "\(place)[\(index)]")
+            }
         case (.object(let schema), .object(let object)):
             try Field.check(object, schema.fields, inside: place + ".")
         case (.nullable(let kind), _): try kind.check(value, place)
@@ -98,7 +106,7 @@ extension Field.Kind {
         case .flag: "true or false"
         case .textMap: "an object of strings"
         case .textList: "an array of strings"
-        case .object: "an object"
+        case .object, .anyObject: "an object"
         case .nullable(let kind): kind.words + " or null"
         }
     }

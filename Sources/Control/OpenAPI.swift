@@ -2,7 +2,9 @@
 package enum OpenAPI {
     package static func document(version: String) -> JSONValue {
         var paths: [String: [String: JSONValue]] = [:]
-        for route in Route.all { paths[route.path, default: [:]][route.method.lowercased()] = operation(route) }
+        for route in Route.all {
+            paths[route.path, default: [:]][route.method.lowercased()] = operation(route)
+        }
         return [
             "openapi": "3.1.0",
             "info": [
@@ -10,7 +12,7 @@ package enum OpenAPI {
                 "description": "HTTP on the Unix socket control.sock of the server's data directory.",
             ],
             "paths": .object(paths.mapValues { .object($0) }),
-            "components": ["schemas": .object(schemas.mapValues(object))],
+            "components": ["schemas": .object(schemas())],
         ]
     }
 
@@ -24,7 +26,9 @@ package enum OpenAPI {
         ]
         let segments: [JSONValue] = route.segments.filter { $0.hasPrefix("{") }.map {
             let name = String($0.dropFirst().dropLast())
-            return ["name": .string(name), "in": "path", "required": .bool(true), "schema": ["type": "string"]]
+            return [
+                "name": .string(name), "in": "path", "required": .bool(true), "schema": ["type": "string"],
+            ]
         }
         let query: [JSONValue] = route.query.map {
             [
@@ -56,18 +60,22 @@ package enum OpenAPI {
         }
     }
 
-    private static func object(_ schema: Schema) -> JSONValue {
-        [
-            "type": "object", "additionalProperties": .bool(false),
-            "required": .array(schema.fields.filter(\.isRequired).map { .string($0.name) }),
+    /// - Parameter isClosed: a request with a name that is not there is refused; answers may get more names.
+    private static func object(_ schema: Schema, isClosed: Bool) -> JSONValue {
+        var value: [String: JSONValue] = [
+            "type": "object", "required": .array(schema.fields.filter(\.isRequired).map { .string($0.name) }),
             "properties": .object(
                 Dictionary(uniqueKeysWithValues: schema.fields.map { ($0.name, described($0)) })),
         ]
+        if isClosed { value["additionalProperties"] = .bool(false) }
+        return .object(value)
     }
 
     private static func described(_ field: Field) -> JSONValue {
         // A reference stands alone in older readers; its own schema describes it.
-        guard case .object(var value) = schema(field.kind), value["$ref"] == nil else { return schema(field.kind) }
+        guard case .object(var value) = schema(field.kind), value["$ref"] == nil else {
+            return schema(field.kind)
+        }
         value["description"] = .string(field.help)
         return .object(value)
     }
@@ -81,6 +89,7 @@ package enum OpenAPI {
         case .textMap: return ["type": "object", "additionalProperties": ["type": "string"]]
         case .textList: return ["type": "array", "items": ["type": "string"]]
         case .object(let schema): return reference(schema)
+        case .anyObject: return ["type": "object"]
         case .integer(let range):
             var value: [String: JSONValue] = ["type": "integer", "minimum": .integer(range.lowerBound)]
             if range.upperBound < Int64.max { value["maximum"] = .integer(range.upperBound) }
@@ -95,19 +104,20 @@ package enum OpenAPI {
     }
 
     /// All that are named, each once, also those inside others.
-    private static var schemas: [String: Schema] {
-        var found: [String: Schema] = [:]
-        func add(_ schema: Schema) {
-            guard found.updateValue(schema, forKey: schema.name) == nil else { return }
+    private static func schemas() -> [String: JSONValue] {
+        var found: [String: JSONValue] = [:]
+        func add(_ schema: Schema, isClosed: Bool) {
+            let value = object(schema, isClosed: isClosed)
+            guard found.updateValue(value, forKey: schema.name) == nil else { return }
             for field in schema.fields {
-                if case .object(let inner) = field.kind { add(inner) }
+                if case .object(let inner) = field.kind { add(inner, isClosed: isClosed) }
             }
         }
-        add(Schemas.error)
+        add(Schemas.error, isClosed: false)
         for route in Route.all {
-            if let body = route.body { add(body) }
+            if let body = route.body { add(body, isClosed: true) }
             switch route.answer {
-            case .one(let schema), .list(let schema): add(schema)
+            case .one(let schema), .list(let schema): add(schema, isClosed: false)
             case .document: break
             }
         }

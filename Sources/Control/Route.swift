@@ -87,7 +87,9 @@ struct Call: Sendable {
     }
 
     func place(_ name: String) -> Place? {
-        guard case .object(let object) = body[name], case .string(let address) = object["addr"] else { return nil }
+        guard case .object(let object) = body[name], case .string(let address) = object["addr"] else {
+            return nil
+        }
         if case .string(let domain) = object["domain"] { return Place(domain: domain, addr: address) }
         return Place(addr: address)
     }

@@ -4,7 +4,7 @@ extension Route {
     /// All of the control service.
     package static let all: [Route] = nodes + mappings + others
 
-    private static let overlap = Field.Kind.integer(0...(366 * 86_400))
+    private static let overlap = Field.Kind.integer(0...Limits.overlapSeconds)
     private static let kind: Field = .optional("kind", Schemas.kind, "only mappings of this kind")
 
     private static let nodes: [Route] = [
@@ -58,7 +58,9 @@ extension Route {
             "Makes a new uuid, shown this once. The old one ends after the overlap; without one at once, with the link.",
             body: Schema(
                 name: "Rotation",
-                fields: [.optional("overlapSeconds", overlap, "how long the old uuid is still good; 0 if left out")]
+                fields: [
+                    .optional("overlapSeconds", overlap, "how long the old uuid is still good; 0 if left out")
+                ]
             ), answers: .one(Schemas.nodeWithUUID)
         ) { (service, call) throws(ControlError) in try service.rotateNode(call) },
     ]
@@ -85,7 +87,8 @@ extension Route {
             query: [kind], answers: .one(Schemas.mapping)
         ) { (service, call) throws(ControlError) in try service.getMapping(call) },
         Route(
-            "PATCH", "/v1/mappings/{mapping}", "changeMapping", "Changes a mapping and pushes it.", query: [kind],
+            "PATCH", "/v1/mappings/{mapping}", "changeMapping", "Changes a mapping and pushes it.",
+            query: [kind],
             body: Schema(
                 name: "MappingChange",
                 fields: [
@@ -104,7 +107,8 @@ extension Route {
             query: [kind], answers: .one(Schemas.mapping)
         ) { (service, call) throws(ControlError) in try service.setMapping(call, isEnabled: false) },
         Route(
-            "POST", "/v1/mappings/{mapping}/enable", "enableMapping", "Starts a mapping again.", query: [kind],
+            "POST", "/v1/mappings/{mapping}/enable", "enableMapping", "Starts a mapping again.",
+            query: [kind],
             answers: .one(Schemas.mapping)
         ) { (service, call) throws(ControlError) in try service.setMapping(call, isEnabled: true) },
         Route(

@@ -106,14 +106,14 @@ package enum Schemas {
             .required("id", count, "in the order of events; the cursor of the next page"),
             .required("at", .time, "when"),
             .required("actor", .text, "who: a user of the server's system, a node, the server, its flags"),
-            .optional("uid", .nullable(count), "of the user"),
+            .required("uid", .nullable(count), "of the user"),
             .required("action", .text, "what"),
-            .optional("nodeID", .nullable(.text), "of which node"),
-            .optional("node", .nullable(.text), "its name at that time"),
-            .optional("mapping", .nullable(mappingID), "of which mapping"),
-            .optional("before", .nullable(.text), "the record before, as JSON"),
-            .optional("after", .nullable(.text), "the record after, as JSON"),
-            .optional("detail", .nullable(.text), "in words"),
+            .required("nodeID", .nullable(.text), "of which node"),
+            .required("node", .nullable(.text), "its name at that time"),
+            .required("mapping", .nullable(mappingID), "of which mapping"),
+            .required("before", .nullable(.anyObject), "the record before"),
+            .required("after", .nullable(.anyObject), "the record after"),
+            .required("detail", .nullable(.text), "in words"),
         ])
 
     package static let error = Schema(
