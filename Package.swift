@@ -60,7 +60,7 @@ let package = Package(
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
-        program("goproxy-bench", ["Flags"]),
+        program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
         .executableTarget(
             name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",

@@ -68,7 +68,9 @@ struct ReceiveWindow {
         owedBytes = 0
         let fast = elapsed < roundTripNanoseconds || limitBytes < Credit.comfortableWindowBytes
         let slow = elapsed / 16 > max(roundTripNanoseconds, 10_000_000)
-        if fast, limitBytes * 2 <= Credit.maximumWindowBytes, pool - reserved >= limitBytes {
+        // A large window takes at most half of what is left: some that lie idle do not leave all others at their first.
+        let share = limitBytes < Credit.comfortableWindowBytes ? limitBytes : limitBytes * 2
+        if fast, limitBytes * 2 <= Credit.maximumWindowBytes, pool - reserved >= share {
             pool -= limitBytes
             increment += limitBytes
             limitBytes *= 2

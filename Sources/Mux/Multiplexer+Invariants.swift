@@ -28,6 +28,9 @@ extension Multiplexer {
             if index & 1 == 0, state.isLive || state.isHeld { held += 1 }
         }
         guard firstWindows == firstWindowsGranted else { return "first windows: \(firstWindows)" }
+        guard firstWindows <= Credit.linkBytes - Credit.growthPoolBytes else {
+            return "first windows <= half"
+        }
         guard grown + growthPool == Credit.growthPoolBytes else {
             return "growth pool: \(grown) and \(growthPool)"
         }

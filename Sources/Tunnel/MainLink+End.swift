@@ -15,6 +15,8 @@ package struct LinkEnd: Equatable, Sendable {
 
     package let word: Word
     package let detail: String
+    /// Sub-connections that were open, set when the link has ended.
+    package var subConnections = 0
 }
 
 // Signs of life, last words, the end.
@@ -84,7 +86,7 @@ extension MainLink {
     func closeOrderly() {
         isClosing = true
         // Long enough for the last words to arrive; a peer that does not close by then is left.
-        closeTimer = loop.schedule(after: 2_000_000_000) { [weak self] in
+        closeTimer = loop.schedule(after: Self.closeTimeout) { [weak self] in
             guard let self else { return }
             end(closeEnd)
         }
@@ -92,7 +94,7 @@ extension MainLink {
     }
 
     /// `close(2)` with unread bytes sends RST, which can destroy our last words on their way: the sending half is shut,
-    /// and the rest is read to the end, 64 KiB or 2 s.
+    /// and the rest is read to the end, 64 KiB or 1 s.
     func finishClosing() {
         guard !isOver else { return }
         if !multiplexer.hasPending, !hasSaidGoodbye {
@@ -129,6 +131,8 @@ extension MainLink {
         sparse.removeAll()
         bulk.removeAll()
         records.output.removeAll()
-        peer.ended(self, reason, openStreams: open)
+        var ended = reason
+        ended.subConnections = open
+        peer.ended(self, ended)
     }
 }

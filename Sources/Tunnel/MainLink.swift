@@ -42,6 +42,8 @@ package final class MainLink: TransportHandler, TurnWork {
     private static let quantum = 8 * Frame.maximumPayloadBytes
     /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
     private static let sparseQuantum = Frame.maximumPayloadBytes
+    /// For the last words to arrive; a revoked link is gone within this time whatever the other end does.
+    static let closeTimeout: UInt64 = 1_000_000_000
     /// Above this the other end is not heard until it takes what it has been sent.
     static let outputLimit = 4 << 20
 

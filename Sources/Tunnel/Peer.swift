@@ -16,7 +16,7 @@ import TLS
 /// One loop owns it.
 package final class Peer {
     /// What logs call the node.
-    package let name: String
+    package var name: String
     package let loop: EventLoop
     package let hasAuthority: Bool
     /// What the other end may make this one dial or bind; nil: anything.
@@ -24,6 +24,10 @@ package final class Peer {
     package let settings: TunnelSettings
     /// Hears of each change of a listening part, at either end. (The end with the authority hears of both ends' parts.)
     package var onListenerState: ((_ mapping: UInt32, ListenerState) -> Void)?
+    /// Hears that the other end has answered a plan: it runs that revision, and its listeners are as `listenerStates` says.
+    package var onReport: (() -> Void)?
+    /// Hears what the other end did that no correct end does; its link ends.
+    package var onViolation: ((Violation) -> Void)?
     /// Hears that a link came up (nil) or why it ended.
     package var onLink: ((LinkEnd?) -> Void)?
     /// Hears that the other end wants this one to go, and when it may come back.
@@ -46,6 +50,8 @@ package final class Peer {
     /// Mappings that this end has had: an OPEN of one of them may have crossed its removal.
     private var known: Set<UInt32> = []
     package private(set) var revision: UInt64 = 0
+    /// The revision that the other end has answered over the present link; nil before its first answer.
+    package private(set) var appliedRevision: UInt64?
     private var remoteStates: [UInt32: ListenerState] = [:]
     package private(set) var isStopping = false
     private var pendingNotice: LoopTimer?
@@ -160,7 +166,7 @@ package final class Peer {
         let isReady = hasAuthority || hasPlan
         if isReady, let link, link.open(client, from: address, mapping: part.id) { return }
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
-        let reason: CloseReason = link != nil && isReady && !isStopping ? .limit : .nodeAway
+        let reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
         Log.limited(
             .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id),
             ("node", name),
@@ -186,6 +192,7 @@ package final class Peer {
         }
         link = new
         hasPlan = false
+        appliedRevision = nil
         Log.info("link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"))
         onLink?(nil)
         // Before anything that has arrived is read: the plan precedes the first OPEN in both directions.
@@ -210,13 +217,14 @@ package final class Peer {
         }
     }
 
-    func ended(_ link: MainLink, _ reason: LinkEnd, openStreams: Int) {
+    func ended(_ link: MainLink, _ reason: LinkEnd) {
         Log.info(
             "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
-            ("sub-connections", openStreams))
+            ("sub-connections", reason.subConnections))
         draining.removeAll { $0 === link }
         if self.link === link {
             self.link = nil
+            appliedRevision = nil
             remoteStates.removeAll()
         }
         onLink?(reason)
@@ -226,6 +234,7 @@ package final class Peer {
         Log.warn(
             "violation", ("node", name), ("address", link.remoteAddress.map(\.description) ?? "memory"),
             ("reason", violation.description))
+        onViolation?(violation)
     }
 
     /// Closes the listeners and asks the other end to go; links close when their sub-connections have ended.
@@ -240,6 +249,19 @@ package final class Peer {
     /// Ends what is left at once.
     package func endLinks() {
         for link in links { link.end(LinkEnd(word: .stopping, detail: "the time to drain is over")) }
+    }
+
+    /// Sends the node away: its links close at once, and it is told to come back only after minutes. Returns how many
+    /// sub-connections ended with them.
+    @discardableResult
+    package func revoke() -> Int {
+        let ended = openStreams
+        for link in links {
+            link.close(
+                .revoked, retryAfterMilliseconds: 300_000, sub: .revoked,
+                as: LinkEnd(word: .revoked, detail: "the node's credential is not valid any more"))
+        }
+        return ended
     }
 
     package var hasLinks: Bool { link != nil || !draining.isEmpty }
@@ -257,8 +279,9 @@ package final class Peer {
             hasPlan = true
             install(parts)
             notify()
-        case .report(_, let states):
+        case .report(let revision, let states):
             guard hasAuthority else { throw .badControl }
+            guard self.link === link else { return }
             for id in states.keys {
                 guard mappings[id]?.kind == .peerListener || known.contains(id) else { throw .unknownMapping }
             }
@@ -268,6 +291,10 @@ package final class Peer {
                 log(state, of: mapping.otherPart, listen: "\(mapping.listen)")
                 onListenerState?(id, state)
             }
+            // A report is the whole: what it leaves out does not listen any more.
+            remoteStates = remoteStates.filter { states[$0.key] != nil }
+            appliedRevision = revision
+            onReport?()
         }
     }
 

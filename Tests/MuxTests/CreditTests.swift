@@ -124,8 +124,27 @@ import Testing
         #expect(pair.one.ourStreams == 8_192)
         try pair.exchange()
         #expect(pair.one.brokenInvariant == nil && pair.other.brokenInvariant == nil)
-        let opened = try #require(pair.one.ourStreams < 16_384 ? pair.one.theirStreams : nil)
-        #expect(opened < 8_192)
+        #expect(pair.one.theirStreams < 8_192)
+    }
+
+    @Test func `an end that has accepted all that fits opens no more than fits`() throws {
+        let pair = Pair()
+        while pair.one.canOpen { _ = pair.one.open(mapping: 1, client: ClientAddress(), now: pair.now) }
+        try pair.exchange()
+        while pair.other.canOpen { _ = pair.other.open(mapping: 1, client: ClientAddress(), now: pair.now) }
+        #expect(pair.other.theirStreams == 8_192 && (1..<8_192).contains(pair.other.ourStreams))
+        #expect(pair.other.brokenInvariant == nil)
+    }
+
+    @Test func `two large windows that lie idle leave the others room to grow`() throws {
+        let pair = Pair()
+        let idle = try (0..<2).map { _ in try pair.open() }
+        for id in idle { try grow(id, pair) }
+        let others = try (0..<16).map { _ in try pair.open() }
+        for id in others { #expect(try grow(id, pair) >= 256 << 10) }
+        #expect(try grow(others[0], pair) >= 1 << 20)
+        for _ in 0..<32 { _ = try pair.open() }
+        #expect(try grow(try pair.open(), pair) >= 256 << 10)
     }
 
     @Test func `a stream without credit is told when it may go on, unless it has finished`() throws {

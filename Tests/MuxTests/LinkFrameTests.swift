@@ -76,4 +76,13 @@ import Testing
             #expect(total == 3)
         }
     }
+
+    @Test func `GOAWAY is the last of what is due`() throws {
+        let mux = Multiplexer(role: .dialer)
+        _ = mux.open(mapping: 1, client: ClientAddress(), now: 1)
+        mux.goAway(.stopping, retryAfterMilliseconds: 0)
+        mux.send(control: [1])
+        mux.ping(now: 1)
+        #expect(mux.pollAll(bufferBytes: 64).kinds == [.ping, .control, .open, .goaway])
+    }
 }

@@ -48,7 +48,8 @@ enum Seeds {
                 } while left > 0
                 while used > 0 {
                     used -= 1
-                    _ = Glibc.write(2, [digits[used]], 1)
+                    var digit = digits[used]
+                    _ = Glibc.write(2, &digit, 1)
                 }
                 Seeds.write("\n")
                 signal(number, SIG_DFL)

@@ -3,8 +3,8 @@ import Mux
 /// What one end wants to send on one stream; both ends look at it, as a judge would.
 final class SimulationFlow {
     let key: Int
+    /// Less than at first when the sender finishes early.
     var planned: Int
-    /// The sender gave up on the rest: it reset the stream, or was told that it is over.
     var sent = 0
     var received = 0
     var isFinished = false

@@ -1,7 +1,8 @@
 import Mux
 import Testing
 
-@Suite struct SimulationTests {
+/// One after the other, so that a trap tells the right seed.
+@Suite(.serialized) struct SimulationTests {
     @Test func `every byte arrives once and in order, whatever the seed`() {
         Seeds.run("Simulation") { try Simulation(seed: $0).run() }
     }

@@ -240,16 +240,4 @@ import Testing
         #expect(try pair.other.take(.goAway(reason: 2)) == [.none])
         #expect(throws: Violation.flood) { for _ in 0..<100 { try pair.other.take(.goAway()) } }
     }
-
-    @Test func `GOAWAY is the last of what is due`() throws {
-        let mux = Multiplexer(role: .dialer)
-        mux.goAway(.stopping, retryAfterMilliseconds: 0)
-        let other = Multiplexer(role: .dialer)
-        _ = other.open(mapping: 1, client: ClientAddress(), now: 1)
-        other.goAway(.stopping, retryAfterMilliseconds: 0)
-        other.send(control: [1])
-        other.ping(now: 1)
-        #expect(other.pollAll(bufferBytes: 64).kinds == [.ping, .control, .open, .goaway])
-        #expect(mux.pollAll().kinds == [.goaway])
-    }
 }

@@ -1,0 +1,96 @@
+// Options: what the command line asks for.
+import Flags
+
+/// One part of the run that `-only` can select.
+enum Section: String, CaseIterable {
+    case memory, throughput, echo, short
+}
+
+struct Options {
+    var rounds = 5
+    var seconds = 0.8
+    var connections = [1, 8]
+    var short = [1, 32]
+    var idle = 5_000
+    var only = Section.allCases
+    var retries = 0
+    var direct = false
+    var bin: String?
+    var json: String?
+    var verbose = false
+
+    static let table = FlagTable<Options>(
+        program: "goproxy-bench",
+        summary: """
+            Starts a goproxy-server and a goproxy-node on loopback, sends real traffic through a listener and
+            a peer listener, and compares it with a direct connection measured in the same run.
+            """,
+        flags: [
+            .int("rounds", help: "rounds; every figure is the median over them", default: "5", in: 1...1_000)
+            {
+                $0.rounds = $1
+            },
+            .custom(
+                "seconds", value: "number", help: "length of one measurement", default: "0.8",
+                parse: parseSeconds,
+                set: { $0.seconds = $1 }),
+            .int(
+                "retries",
+                help: "times to repeat a measurement while others use the machine; the quietest counts",
+                default: "0", in: 0...100
+            ) { $0.retries = $1 },
+            .custom(
+                "connections", value: "list", help: "numbers of bulk connections at once", default: "1,8",
+                parse: parseCounts, set: { $0.connections = $1 }),
+            .custom(
+                "short", value: "list", help: "numbers of short connections at once", default: "1,32",
+                parse: parseCounts, set: { $0.short = $1 }),
+            .int(
+                "idle", help: "idle connections held for the memory figures, if descriptors suffice",
+                default: "5000",
+                in: 1...1_000_000
+            ) { $0.idle = $1 },
+            .custom(
+                "only", value: "list", help: "sections to run", default: "memory,throughput,echo,short",
+                parse: parseSections, set: { $0.only = $1 }),
+            .bool("direct", help: "only the direct connection: what this machine and the load can do") {
+                $0.direct = $1
+            },
+            .string("bin", value: "folder", help: "where the programs are, if not beside this one") {
+                $0.bin = $1
+            },
+            .string("json", value: "file", help: "write all raw figures to it") { $0.json = $1 },
+            .bool("verbose", help: "copy the logs of both programs to stderr") { $0.verbose = $1 },
+        ])
+}
+
+/// Up to a minute; below 50 ms nothing is measured but noise.
+@Sendable private func parseSeconds(_ text: String) throws(FlagError) -> Double {
+    guard let seconds = Double(text), (0.05...60).contains(seconds) else {
+        throw FlagError("not a number from 0.05 to 60")
+    }
+    return seconds
+}
+
+/// Each bulk connection takes two threads here, so the numbers are bounded.
+@Sendable private func parseCounts(_ text: String) throws(FlagError) -> [Int] {
+    var counts: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let count = Int(part), (1...512).contains(count) else {
+            throw FlagError("not numbers from 1 to 512, separated by commas")
+        }
+        counts.append(count)
+    }
+    return counts
+}
+
+@Sendable private func parseSections(_ text: String) throws(FlagError) -> [Section] {
+    var sections: [Section] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let section = Section(rawValue: String(part)) else {
+            throw FlagError("not out of memory, throughput, echo, short")
+        }
+        sections.append(section)
+    }
+    return sections
+}

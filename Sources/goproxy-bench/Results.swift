@@ -1,0 +1,86 @@
+// Results: all raw figures of a run, their medians, and the JSON file.
+import FoundationEssentials
+import Glibc
+
+struct Results {
+    struct Cell: Hashable {
+        let measure: Measure
+        let route: String
+    }
+
+    let options: Options
+    let machine = Machine()
+    /// By cell, one entry a round.
+    private(set) var rounds: [Cell: [Figures]] = [:]
+    var memory: [MemoryReading] = []
+    var routes: [String] = []
+
+    init(_ options: Options) {
+        self.options = options
+    }
+
+    var isEmpty: Bool { rounds.isEmpty && memory.isEmpty }
+
+    mutating func add(_ measure: Measure, _ route: Route, _ figures: Figures) {
+        rounds[Cell(measure: measure, route: route.name), default: []].append(figures)
+    }
+
+    func median(_ figure: Figure, _ measure: Measure, _ route: String) -> Double? {
+        (rounds[Cell(measure: measure, route: route)] ?? []).compactMap { $0[figure] }.median
+    }
+
+    /// The worst measurement's share of the machine that went to others.
+    var foreignShare: Double {
+        rounds.values.joined().compactMap { $0[.foreignShare] }.max() ?? 0
+    }
+
+    /// The median of the rounds' own ratios: what drifts on the machine from round to round cancels.
+    func ratio(
+        _ figure: Figure, _ measure: Measure, _ route: String, to base: Measure, _ baseRoute: String
+    ) -> Double? {
+        let mine = rounds[Cell(measure: measure, route: route)] ?? []
+        let others = rounds[Cell(measure: base, route: baseRoute)] ?? []
+        return zip(mine, others).compactMap { mine, other in
+            guard let value = mine[figure], let divisor = other[figure], divisor > 0 else { return nil }
+            return value / divisor
+        }.median
+    }
+}
+
+extension Results {
+    private struct File: Encodable {
+        struct Entry: Encodable {
+            let measure: String
+            let route: String
+            let rounds: [[String: Double]]
+        }
+
+        let started: Date
+        let machine: Machine
+        let seconds: Double
+        let entries: [Entry]
+        let memory: [MemoryReading]
+    }
+
+    func write(to path: String, started: Date) throws(BenchError) {
+        let entries = Measure.all(options).flatMap { measure in
+            routes.compactMap { route -> File.Entry? in
+                guard let rounds = rounds[Cell(measure: measure, route: route)] else { return nil }
+                let named = rounds.map { figures in
+                    Dictionary(uniqueKeysWithValues: figures.map { ($0.key.rawValue, $0.value) })
+                }
+                return File.Entry(measure: measure.name, route: route, rounds: named)
+            }
+        }
+        let file = File(
+            started: started, machine: machine, seconds: options.seconds, entries: entries, memory: memory)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        encoder.dateEncodingStrategy = .iso8601
+        do {
+            try (encoder.encode(file) + Data("\n".utf8)).write(to: URL(filePath: path))
+        } catch {
+            throw BenchError(subject: path, failed: "cannot write", why: "\(error)")
+        }
+    }
+}

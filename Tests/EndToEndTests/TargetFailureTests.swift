@@ -1,0 +1,117 @@
+import Foundation
+import Support
+import Testing
+
+/// Targets that cannot be had: the client gets what a direct connection would give, the log says why.
+struct TargetFailureTests {
+    @Test(.light, arguments: Kind.allCases)
+    func `a target that refuses is a reset at the client and a line in the log`(kind: Kind) throws {
+        let nobody = Endpoint.tcp("127.0.0.1:\(try freePort())")
+        try withTunnel(kind, to: nobody) { pair in
+            let client = try pair.connect()
+            let end = client.end()
+            #expect(end.error == .reset && end.bytes == 0, "\(end)\n\(pair.logs)")
+            let line = try pair.dialing(kind).waitForLog(
+                "sub-connection-failed", where: ["mapping": "1", "reason": "target-refused"])
+            #expect(line["target"].contains(nobody.address))
+            #expect(line["error"].lowercased().contains("refused"))
+        }
+    }
+
+    @Test(.waiting, arguments: Kind.allCases)
+    func `a blackholed target ends the client after the connect timeout`(kind: Kind) throws {
+        let hole = try Blackhole()
+        try withTunnel(kind, to: hole.endpoint) { pair in
+            let client = try pair.connect()
+            let started = ContinuousClock.now
+            let end = client.end(within: .seconds(25))
+            let elapsed = ContinuousClock.now - started
+            #expect(end.error == .reset && end.bytes == 0, "\(end)\n\(pair.logs)")
+            #expect(elapsed > .seconds(7) && elapsed < .seconds(20), "after \(elapsed)")
+            try pair.dialing(kind).waitForLog(
+                "sub-connection-failed", where: ["mapping": "1", "reason": "target-timeout"])
+        }
+    }
+
+    @Test(.light, arguments: Kind.allCases)
+    func `a target that does not exist is a reset and names what is missing`(kind: Kind) throws {
+        try withTunnel(kind, to: .unix("/nonexistent/goproxy.sock")) { pair in
+            #expect(try pair.connect().end().error == .reset, "\(pair.logs)")
+            let line = try pair.dialing(kind).waitForLog("sub-connection-failed", where: ["mapping": "1"])
+            #expect(line["error"].lowercased().contains("no such file"), "\(line)")
+        }
+    }
+
+    /// The client cancels while the dial is pending; the stream's slot and the dial have to go.
+    @Test(.light, arguments: Kind.allCases)
+    func `clients that give up on a blackholed target leave the tunnel whole`(kind: Kind) throws {
+        let hole = try Blackhole()
+        let echo = try TargetServer.echo()
+        let pair = try TunnelPair([
+            (kind, Mapping(forward: hole.endpoint)), (kind, Mapping(forward: echo.endpoint)),
+        ])
+        try pair.explained {
+            for _ in 0..<50 { try pair.connect(1).reset() }
+            try pair.connect(2).requireEcho()
+            try pair.requireAlive()
+        }
+    }
+
+    @Test(.light, arguments: Kind.allCases)
+    func `a target that comes up later is reached`(kind: Kind) throws {
+        let port = try freePort()
+        let address = Endpoint.tcp("127.0.0.1:\(port)")
+        try withTunnel(kind, to: address) { pair in
+            #expect(try pair.connect().end().error == .reset)
+            let echo = try TargetServer.echo(on: address)
+            try pair.connect().requireEcho()
+            _ = echo
+        }
+    }
+
+    /// What came before the target answered waits for it: data and the end of the client's direction.
+    @Test(.light, arguments: Kind.allCases)
+    func `a target that answers late gets all that the client has said`(kind: Kind) throws {
+        let hole = try Blackhole()
+        try withTunnel(kind, to: hole.endpoint) { pair in
+            let client = try pair.connect()
+            try client.send(Content(seed: 4), 0..<50_000)
+            try client.shutdownWriting()
+            // Neither an end nor a reset while the dial is pending.
+            client.setLimit(.milliseconds(300))
+            #expect(throws: SocketError.timedOut) { try client.receive(upTo: 1) }
+            client.setLimit(.seconds(20))
+            let connection = try hole.open()
+            try connection.receiveToEnd(Content(seed: 4), 0..<50_000)
+            try connection.send("late")
+            try connection.shutdownWriting()
+            #expect(try client.receiveToEnd() == Array("late".utf8))
+        }
+    }
+
+    @Test(.light, arguments: Kind.allCases)
+    func `with -verbose each sub-connection has its two lines, counts and reason`(kind: Kind) throws {
+        let target = try TargetServer { socket in
+            _ = try socket.receiveToEnd()
+            try socket.send(Content(seed: 1), 0..<5_000)
+        }
+        try withTunnel(
+            kind, to: target.endpoint,
+            { setup in
+                setup.serverFlags = ["-verbose"]
+                setup.nodeFlags = ["-verbose"]
+            }
+        ) { pair in
+            let client = try pair.connect()
+            try client.send(Content(seed: 2), 0..<1_234)
+            try client.shutdownWriting()
+            try client.receiveToEnd(Content(seed: 1), 0..<5_000)
+            for program in [pair.server, pair.node] {
+                try program.waitForLog("sub-connection-opened", where: ["mapping": "1"])
+                let closed = try program.waitForLog("sub-connection-closed", where: ["mapping": "1"])
+                #expect(closed["up"] == "1234" && closed["down"] == "5000", "\(closed)")
+                #expect(["client-eof", "target-eof"].contains(closed["reason"]), "\(closed)")
+            }
+        }
+    }
+}
