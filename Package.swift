@@ -58,7 +58,7 @@ let package = Package(
             "Fleet",
             ["Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Tunnel"]),
 
-        program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
+        program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
