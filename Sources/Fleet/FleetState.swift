@@ -163,7 +163,9 @@ final class FleetState: TurnWork {
         let hosts = Set(node.takeovers.map(\.host))
         guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else { return }
         node.takeovers.removeAll()
-        audit(node, "takeovers", "more than \(Self.manyTakeovers) in 10 minutes, from \(hosts.sorted().joined(separator: ", "))")
+        audit(
+            node, "takeovers",
+            "more than \(Self.manyTakeovers) in 10 minutes, from \(hosts.sorted().joined(separator: ", "))")
     }
 
     private func violated(_ node: Managed, _ violation: Violation) {
@@ -220,7 +222,8 @@ final class FleetState: TurnWork {
                 }
             let isFailedHere = mapping.kind == .listener && state != .pending
             return ObservedState(
-                mapping: mapping.id, state: state, appliedRevision: isFailedHere ? max(answered ?? 0, wanted) : answered ?? 0)
+                mapping: mapping.id, state: state,
+                appliedRevision: isFailedHere ? max(answered ?? 0, wanted) : answered ?? 0)
         }
         for (id, reason) in node.plan.refused {
             let wanted = node.plan.wantedRevisions[id] ?? 0

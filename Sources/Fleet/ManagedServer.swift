@@ -60,8 +60,11 @@ package final class ManagedServer {
             let reconciler = try Reconciler(server: server, store: store, keys: keys)
             self.reconciler = reconciler
             let service = ControlService(
-                store: store, fleet: reconciler, credentials: keys, serverVersion: version, directory: directory.path)
-            control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") { service.handle($0) }
+                store: store, fleet: reconciler, credentials: keys, serverVersion: version,
+                directory: directory.path)
+            control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
+                service.handle($0)
+            }
         } catch let error as RecordsError {
             throw ServerFailure(description: "records: \(error.message)")
         } catch {
@@ -75,7 +78,8 @@ package final class ManagedServer {
         let credential = try flags.uuid.map { uuid in
             let new = try keys.make(uuid: uuid)
             return NewCredentialRecord(
-                identity: new.identity, publicKey: new.publicKey, sealedPSK: new.sealedPSK, weak: flags.isWeak)
+                identity: new.identity, publicKey: new.publicKey, sealedPSK: new.sealedPSK, weak: flags.isWeak
+            )
         }
         let mappings = flags.mappings
         try store.write(actor: .flags) { (transaction) throws(RecordsError) in

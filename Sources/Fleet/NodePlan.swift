@@ -33,13 +33,15 @@ struct NodePlan: Sendable {
         }
         self.mappings = mappings
         self.refused = refused
-        wantedRevisions = Dictionary(uniqueKeysWithValues: record.mappings.map { ($0.id, $0.desiredRevision) })
+        wantedRevisions = Dictionary(
+            uniqueKeysWithValues: record.mappings.map { ($0.id, $0.desiredRevision) })
     }
 
     private static func admission(_ row: CredentialRecord, _ keys: CredentialFactory) -> Admission? {
         guard let psk = keys.openPSK(row.sealedPSK, identity: row.identity) else {
             // Sealed under another key: a database that was copied here without its seal.key.
-            Log.error("credential-not-usable", ("node", row.nodeID), ("reason", "it was sealed under another key"))
+            Log.error(
+                "credential-not-usable", ("node", row.nodeID), ("reason", "it was sealed under another key"))
             return nil
         }
         let end = row.notAfter?.microseconds ?? .max
@@ -59,7 +61,9 @@ extension Mapping {
 
 extension Endpoint {
     fileprivate init(_ place: Place) throws(EndpointError) {
-        guard let domain = Domain(rawValue: place.domain) else { throw EndpointError("unknown domain \(place.domain)") }
+        guard let domain = Domain(rawValue: place.domain) else {
+            throw EndpointError("unknown domain \(place.domain)")
+        }
         try self.init(domain: domain, address: place.addr)
     }
 }

@@ -13,7 +13,9 @@ package struct Admission: Equatable, Sendable {
     /// Microseconds since the epoch; the second bound is not part of it.
     package let validMicroseconds: Range<Int64>
 
-    package init(identity: [UInt8], psk: [UInt8], publicKey: [UInt8], validMicroseconds: Range<Int64> = 0..<Int64.max) {
+    package init(
+        identity: [UInt8], psk: [UInt8], publicKey: [UInt8], validMicroseconds: Range<Int64> = 0..<Int64.max
+    ) {
         self.identity = identity
         self.psk = psk
         self.publicKey = publicKey
@@ -49,7 +51,9 @@ package final class Registry {
 
     func psk(for identity: UnsafeRawBufferPointer) -> [UInt8]? {
         // 16 bytes; anything longer is not worth a copy.
-        guard identity.count == 16, let entry = entries[[UInt8](identity)], entry.admission.isValidNow else { return nil }
+        guard identity.count == 16, let entry = entries[[UInt8](identity)], entry.admission.isValidNow else {
+            return nil
+        }
         return entry.admission.psk
     }
 

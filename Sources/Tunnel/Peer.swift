@@ -251,14 +251,14 @@ package final class Peer {
         for link in links { link.end(LinkEnd(word: .stopping, detail: "the time to drain is over")) }
     }
 
-    /// Sends the node away: its links close at once, and it is told to come back only after minutes. Returns how many
+    /// Sends the node away: its links close at once, and it is told to come back only after a minute. Returns how many
     /// sub-connections ended with them.
     @discardableResult
     package func revoke() -> Int {
         let ended = openStreams
         for link in links {
             link.close(
-                .revoked, retryAfterMilliseconds: 300_000, sub: .revoked,
+                .revoked, retryAfterMilliseconds: 60_000, sub: .revoked,
                 as: LinkEnd(word: .revoked, detail: "the node's credential is not valid any more"))
         }
         return ended

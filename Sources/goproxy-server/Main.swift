@@ -39,7 +39,9 @@ enum Main {
         let flags = flags(options)
         guard let address = SocketAddress(numeric: options.host, port: options.port) else {
             fail(
-                2, "-host: invalid value \(FlagError.quoted(options.host)): expected an address, such as 0.0.0.0 or ::")
+                2,
+                "-host: invalid value \(FlagError.quoted(options.host)): expected an address, such as 0.0.0.0 or ::"
+            )
         }
         var settings = TunnelSettings()
         settings.isVerbose = options.isVerbose
@@ -66,7 +68,8 @@ enum Main {
         var flags = ManagedServer.Flags()
         do throws(CredentialSource.Failure) {
             flags.uuid = try CredentialSource(file: options.uuidFile, argument: options.uuid).read()
-            if let uuid = flags.uuid, let weakness = try weakness(of: uuid, allowWeak: options.allowWeakUUID) {
+            if let uuid = flags.uuid, let weakness = try weakness(of: uuid, allowWeak: options.allowWeakUUID)
+            {
                 flags.isWeak = true
                 Log.warn("weak-uuid", ("node", ManagedServer.flagNode), ("reason", weakness))
             }
@@ -78,7 +81,8 @@ enum Main {
             here.map { newMapping(.listener, $0) } + there.map { newMapping(.peerListener, $0) }
         guard flags.mappings.isEmpty || flags.uuid != nil else {
             fail(
-                2, "uuid: missing: -listener and -peer_listener belong to the node that has it: give -uuid-file, "
+                2,
+                "uuid: missing: -listener and -peer_listener belong to the node that has it: give -uuid-file, "
                     + "GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid")
         }
         return flags
