@@ -4,10 +4,10 @@ import PackageDescription
 // The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
 //
 //     4  goproxy-server  goproxy-node  goproxy-bench
-//     3  Tunnel, and above it Fleet (the server's own)
-//     2  Mux   Reactor   TLS
-//     1  Buffers   Logging   Flags
-//     0  CLinux   COpenSSL
+//     3  Tunnel, and above it Fleet (the server's own)      Control
+//     2  Mux   Reactor   TLS         Records
+//     1  Buffers   Logging   Flags   SQLite    HTTP
+//     0  CLinux   COpenSSL           CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -32,32 +32,53 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(
+            name: "migrations", path: "migrations", resources: [.embedInCode("0001_fleet.sql")],
+            swiftSettings: strict),
 
         library("Buffers"),
         library("Logging"),
         library("Flags"),
+        library("HTTP", ["CMicrohttpd", "CCurl"]),
+        library("SQLite", ["CSQLite"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
+        library("Records", ["SQLite", "migrations", "Logging"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
-        library("Fleet", ["Buffers", "Logging", "Mux", "Reactor", "TLS", "Tunnel"]),
+        library("Control", ["HTTP", "Logging", "Records"]),
+        library(
+            "Fleet",
+            ["Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Tunnel"]),
 
-        program("goproxy-server", ["Flags", "Logging", "Reactor", "TLS", "Tunnel", "Fleet"]),
+        program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
+        .executableTarget(
+            name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
+            swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
         .target(
             name: "Simulation", dependencies: ["Buffers", "Logging", "Reactor", "TLS", "Tunnel"],
             path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
+        tests("HTTPTests", ["HTTP"]),
+        tests("ControlTests", ["Control", "Records", "HTTP"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor", "Simulation"]),
         tests("TLSTests", ["TLS", "Buffers"]),
+        tests("SQLiteTests", ["SQLite"]),
+        tests("RecordsTests", ["Records", "SQLite", "records-writer"]),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS", "Mux", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),

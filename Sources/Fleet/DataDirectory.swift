@@ -40,40 +40,53 @@ package struct DataDirectory: Sendable {
 
     /// The server's signing key; made at the first start. Generated uuids name it, so it belongs into the backup.
     package func serverKey() throws(Failure) -> SigningKey {
-        let file = "\(path)/server.key"
+        SigningKey(seed: try secret("server.key", what: "server key"))
+    }
+
+    /// Seals what the database keeps of the nodes' credentials; made at the first use. Without it the database lets no node in,
+    /// so it belongs into the backup, but not beside the database's.
+    package func sealingKey() throws(Failure) -> SealingKey {
+        SealingKey(try secret("seal.key", what: "sealing key"))
+    }
+
+    /// 32 random bytes that are kept in a file of their own.
+    private func secret(_ name: String, what: String) throws(Failure) -> [UInt8] {
+        let file = "\(path)/\(name)"
         let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        if descriptor < 0, errno == ENOENT { return try makeKey(file) }
+        if descriptor < 0, errno == ENOENT {
+            try makeSecret(file)
+            // Another process may have been first: what is on disk is the secret.
+            return try secret(name, what: what)
+        }
         guard descriptor >= 0 else { throw Self.failure(file, "cannot read it") }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & 0o077 == 0 else {
-            throw Failure(description: "server key: \(file): others may read it: chmod 400 \(file)")
+            throw Failure(description: "\(what): \(file): others may read it: chmod 400 \(file)")
         }
-        var seed = [UInt8](repeating: 0, count: 33)
-        guard read(descriptor, &seed, 33) == 32 else {
-            throw Failure(description: "server key: \(file): not a key: it must hold 32 bytes")
+        var bytes = [UInt8](repeating: 0, count: 33)
+        guard read(descriptor, &bytes, 33) == 32 else {
+            throw Failure(description: "\(what): \(file): not a key: it must hold 32 bytes")
         }
-        return SigningKey(seed: [UInt8](seed[..<32]))
+        return [UInt8](bytes[..<32])
     }
 
-    /// Written beside, synced and renamed: a power cut leaves the whole key or none.
-    private func makeKey(_ file: String) throws(Failure) -> SigningKey {
-        let key = SigningKey.random()
-        let new = "\(file).new"
+    /// Written beside, synced and linked: a power cut leaves the whole key or none.
+    private func makeSecret(_ file: String) throws(Failure) {
+        // Of this process alone, so that two that start at once do not write into one file.
+        let new = "\(file).new.\(getpid())"
         unlink(new)
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o400)
         guard descriptor >= 0 else { throw Self.failure(new, "cannot write it") }
-        let isWritten = write(descriptor, key.seed, 32) == 32 && fsync(descriptor) == 0
+        defer { unlink(new) }
+        let isWritten = write(descriptor, randomBytes(32), 32) == 32 && fsync(descriptor) == 0
         close(descriptor)
         guard isWritten, link(new, file) == 0 || errno == EEXIST else {
             throw Self.failure(new, "cannot write it")
         }
-        unlink(new)
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         fsync(folder)
         close(folder)
-        // Another server may have been first: what is on disk is the key.
-        return try serverKey()
     }
 
     private static func make(_ path: String) throws(Failure) {

@@ -1,43 +1,75 @@
+import Glibc
+import Mux
 import Reactor
 import TLS
 import Tunnel
 
-/// The nodes that this server knows, by the identity of each credential. Whatever supplies nodes (flags now, records later)
-/// declares them here; the gate asks here.
+/// What lets somebody in as a node: enough to recognise the uuid's holder, not enough to be it.
+package struct Admission: Equatable, Sendable {
+    /// 16 bytes, sent in the clear.
+    package let identity: [UInt8]
+    package let psk: [UInt8]
+    package let publicKey: [UInt8]
+    /// Microseconds since the epoch; the second bound is not part of it.
+    package let validMicroseconds: Range<Int64>
+
+    package init(
+        identity: [UInt8], psk: [UInt8], publicKey: [UInt8], validMicroseconds: Range<Int64> = 0..<Int64.max
+    ) {
+        self.identity = identity
+        self.psk = psk
+        self.publicKey = publicKey
+        self.validMicroseconds = validMicroseconds
+    }
+
+    package init(_ credential: Credential) {
+        self.init(
+            identity: credential.id, psk: credential.psk,
+            publicKey: SigningKey(seed: credential.signingSeed).publicKey)
+    }
+}
+
+/// The nodes that may log in, by the identity of each credential. The gate asks here; the reconciler, or a program without
+/// records, declares here.
 package final class Registry {
     private struct Entry {
-        let psk: [UInt8]
-        let publicKey: [UInt8]
+        let admission: Admission
         let peer: Peer
     }
 
     private var entries: [[UInt8]: Entry] = [:]
-    package private(set) var peers: [String: Peer] = [:]
+    private var identities: [ObjectIdentifier: [[UInt8]]] = [:]
 
     package init() {}
 
-    /// A node by its name; the peer is made at the first call. Its links and mappings are the peer's.
-    package func declare(_ name: String, settings: TunnelSettings, loop: EventLoop) -> Peer {
-        if let peer = peers[name] { return peer }
-        let peer = Peer(name: name, hasAuthority: true, settings: settings, loop: loop)
-        peers[name] = peer
-        return peer
-    }
-
-    /// Lets whoever holds the credential in as that node. A node may have several.
-    package func admit(identity: [UInt8], psk: [UInt8], publicKey: [UInt8], as peer: Peer) {
-        entries[identity] = Entry(psk: psk, publicKey: publicKey, peer: peer)
+    /// Makes `admissions` the credentials with which one logs in as `peer`: several, or none.
+    package func setAdmissions(_ admissions: [Admission], of peer: Peer) {
+        for identity in identities[ObjectIdentifier(peer)] ?? [] { entries[identity] = nil }
+        identities[ObjectIdentifier(peer)] = admissions.isEmpty ? nil : admissions.map(\.identity)
+        for admission in admissions { entries[admission.identity] = Entry(admission: admission, peer: peer) }
     }
 
     func psk(for identity: UnsafeRawBufferPointer) -> [UInt8]? {
         // 16 bytes; anything longer is not worth a copy.
-        identity.count == 16 ? entries[[UInt8](identity)]?.psk : nil
+        guard identity.count == 16, let entry = entries[[UInt8](identity)], entry.admission.isValidNow else {
+            return nil
+        }
+        return entry.admission.psk
     }
 
     /// The node that has proved `identity` and signs with `publicKey`.
     func peer(identity: [UInt8]?, publicKey: [UInt8]) -> Peer? {
-        guard let identity, let entry = entries[identity], constantTimeEqual(entry.publicKey, publicKey)
+        guard let identity, let entry = entries[identity], entry.admission.isValidNow,
+            constantTimeEqual(entry.admission.publicKey, publicKey)
         else { return nil }
         return entry.peer
+    }
+}
+
+extension Admission {
+    fileprivate var isValidNow: Bool {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return validMicroseconds.contains(Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
     }
 }

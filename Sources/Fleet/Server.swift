@@ -13,6 +13,9 @@ package final class Server {
     /// Connections that one source may have under authentication. 16 is OpenSSH's order of magnitude; a fleet behind one
     /// address comes back through it in its nodes' jitter.
     package var maximumPerSource = 16
+    /// Hears of each link that stands, before anything goes over it.
+    package var onAdmitted: ((_ peer: Peer, _ identity: [UInt8], Hello, SocketAddress) -> Void)?
+    private var peers: [Peer] = []
     private let key: SigningKey
     private let programVersion: String
     private var gate: Gate?
@@ -27,15 +30,25 @@ package final class Server {
         self.loop = loop
     }
 
-    /// Declares a node that logs in with `credential`, with its mappings.
+    /// A node, without mappings and without anybody who may log in as it yet.
+    package func makePeer(_ name: String) -> Peer {
+        let peer = Peer(name: name, hasAuthority: true, settings: settings, loop: loop)
+        peers.append(peer)
+        return peer
+    }
+
+    /// A node that logs in with `credential`; for programs without records.
     @discardableResult
     package func declare(_ name: String, credential: Credential) -> Peer {
-        let peer = registry.declare(name, settings: settings, loop: loop)
-        registry.admit(
-            identity: credential.id, psk: credential.psk,
-            publicKey: SigningKey(seed: credential.signingSeed).publicKey,
-            as: peer)
+        let peer = makePeer(name)
+        registry.setAdmissions([Admission(credential)], of: peer)
         return peer
+    }
+
+    /// Nobody logs in as this node any more; its links and listeners have been ended before.
+    package func forget(_ peer: Peer) {
+        registry.setAdmissions([], of: peer)
+        peers.removeAll { $0 === peer }
     }
 
     /// Opens the main port. Answers the address as bound.
@@ -71,6 +84,7 @@ package final class Server {
         else {
             return connection.transport.close()
         }
+        onAdmitted?(peer, connection.identity ?? [], connection.hello, address)
         peer.adopt(connection.transport, records: connection.records, role: .accepter)
     }
 
@@ -81,7 +95,7 @@ package final class Server {
         isStopping = true
         self.whenStopped = whenStopped
         gate?.close()
-        for peer in registry.peers.values {
+        for peer in peers {
             peer.onLink = { [weak self] _ in self?.checkStopped() }
             peer.stop(retryAfterMilliseconds: 1_000)
         }
@@ -90,12 +104,12 @@ package final class Server {
     }
 
     private func endNow() {
-        for peer in registry.peers.values { peer.endLinks() }
+        for peer in peers { peer.endLinks() }
         checkStopped()
     }
 
     private func checkStopped() {
-        guard isStopping, registry.peers.values.allSatisfy({ !$0.hasLinks }), let whenStopped else { return }
+        guard isStopping, peers.allSatisfy({ !$0.hasLinks }), let whenStopped else { return }
         loop.cancel(drainTimer)
         self.whenStopped = nil
         whenStopped()

@@ -112,7 +112,7 @@ package final class Connector {
         case .stopping: leastDelay = UInt64(min(milliseconds, 600_000)) * 1_000_000
         // Another node uses this uuid; taking the link back at once would only make the two take turns.
         case .replaced: leastDelay = 60_000_000_000
-        case .revoked: leastDelay = 300_000_000_000
+        case .revoked: leastDelay = 60_000_000_000
         case .violation: leastDelay = 60_000_000_000
         }
         if reason != .stopping { Log.error("sent-away", ("node", peer.name), ("reason", reason)) }

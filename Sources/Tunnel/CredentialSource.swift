@@ -70,17 +70,22 @@ package struct CredentialSource: Sendable {
     }
 }
 
-/// What both programs do with a uuid before they use it.
-package func checkedCredential(_ uuid: String, allowWeak: Bool) throws(CredentialSource.Failure) -> (
-    Credential, weakness: String?
-) {
+/// Why the uuid is weak, or nil. Refuses a weak one that the operator did not ask for.
+package func weakness(of uuid: String, allowWeak: Bool) throws(CredentialSource.Failure) -> String? {
     let weakness = Credential.weakness(of: uuid)
     if let weakness, !allowWeak {
         throw CredentialSource.Failure(
-            description:
-                "uuid: too weak: \(weakness); make a good one with: goproxy-server -new-uuid (or -allow-weak-uuid)"
-        )
+            description: "uuid: too weak: \(weakness); make a good one with: goproxy-server -new-uuid "
+                + "(or -allow-weak-uuid)")
     }
+    return weakness
+}
+
+/// What a node does with its uuid before it uses it.
+package func checkedCredential(
+    _ uuid: String, allowWeak: Bool
+) throws(CredentialSource.Failure) -> (Credential, weakness: String?) {
+    let weakness = try weakness(of: uuid, allowWeak: allowWeak)
     do {
         return (try Credential(uuid: uuid), weakness)
     } catch {

@@ -268,14 +268,14 @@ package final class Peer {
         }
     }
 
-    /// Sends the node away: its links close at once, and it is told to come back only after minutes. Returns how many
+    /// Sends the node away: its links close at once, and it is told to come back only after a minute. Returns how many
     /// sub-connections ended with them.
     @discardableResult
     package func revoke() -> Int {
         let ended = openStreams
         for link in links {
             link.close(
-                .revoked, retryAfterMilliseconds: 300_000, sub: .revoked,
+                .revoked, retryAfterMilliseconds: 60_000, sub: .revoked,
                 as: LinkEnd(word: .revoked, detail: "the node's credential is not valid any more"))
             link.endLingering(.revoked)
         }

@@ -4,6 +4,7 @@ import Fleet
 import Glibc
 import Logging
 import Reactor
+import Records
 import TLS
 import Tunnel
 
@@ -23,38 +24,32 @@ enum Main {
         }
         Startup.hideArgument("uuid")
         Signals.block([SIGTERM, SIGINT])
-        let key: SigningKey
         do throws(DataDirectory.Failure) {
-            key = try DataDirectory(options.data ?? DataDirectory.defaultPath).serverKey()
+            let directory = try DataDirectory(options.data ?? DataDirectory.defaultPath)
+            if options.printsNewUUID {
+                return print(Credential.generate(serverPublicKey: try directory.serverKey().publicKey))
+            }
+            run(options, directory)
         } catch {
             fail(1, error.description)
         }
-        if options.printsNewUUID { return print(Credential.generate(serverPublicKey: key.publicKey)) }
-        run(options, key)
     }
 
-    private static func run(_ options: Options, _ key: SigningKey) {
-        let (credential, weakness) = credential(options)
+    private static func run(_ options: Options, _ directory: DataDirectory) {
+        let flags = flags(options)
         guard let address = SocketAddress(numeric: options.host, port: options.port) else {
-            fail(2, "-host: invalid value \"\(options.host)\": expected an address, such as 0.0.0.0 or ::")
+            fail(
+                2,
+                "-host: invalid value \(FlagError.quoted(options.host)): expected an address, such as 0.0.0.0 or ::"
+            )
         }
         var settings = TunnelSettings()
         settings.isVerbose = options.isVerbose
-        guard options.listeners.count + options.peerListeners.count <= settings.maximumMappings else {
-            fail(2, "-listener: more than \(settings.maximumMappings) mappings")
-        }
         do {
             let loop = try EventLoop()
-            let server = Server(key: key, settings: settings, programVersion: Version.number, loop: loop)
-            let peer = server.declare("default", credential: credential)
-            _ = try server.start(on: address)
-            if let weakness { Log.warn("weak-uuid", ("node", "default"), ("reason", weakness)) }
-            for mapping in options.listeners {
-                peer.newListener(listen: mapping.listen, forward: mapping.forward)
-            }
-            for mapping in options.peerListeners {
-                peer.newPeerListener(listen: mapping.listen, forward: mapping.forward)
-            }
+            let server = try ManagedServer(
+                directory: directory, settings: settings, version: Version.number, loop: loop)
+            _ = try server.start(on: address, flags: flags)
             let drain = UInt64(options.drain / .nanoseconds(1))
             let signals = try Signals([SIGTERM, SIGINT], on: loop) { number in
                 Log.info("stopping", ("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"))
@@ -68,20 +63,37 @@ enum Main {
         }
     }
 
-    /// The credential of the node `default`. No records supply nodes yet, so without it there is nobody to serve.
-    private static func credential(_ options: Options) -> (Credential, weakness: String?) {
+    /// The node `default` and its mappings. Without any, everything comes from the records.
+    private static func flags(_ options: Options) -> ManagedServer.Flags {
+        var flags = ManagedServer.Flags()
         do throws(CredentialSource.Failure) {
-            let source = CredentialSource(file: options.uuidFile, argument: options.uuid)
-            guard let uuid = try source.read() else {
-                fail(
-                    2,
-                    "uuid: missing: give -uuid-file, GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid"
-                )
+            flags.uuid = try CredentialSource(file: options.uuidFile, argument: options.uuid).read()
+            if let uuid = flags.uuid, let weakness = try weakness(of: uuid, allowWeak: options.allowWeakUUID)
+            {
+                flags.isWeak = true
+                Log.warn("weak-uuid", ("node", ManagedServer.flagNode), ("reason", weakness))
             }
-            return try checkedCredential(uuid, allowWeak: options.allowWeakUUID)
         } catch {
             fail(2, error.description)
         }
+        let (here, there) = (options.listeners, options.peerListeners)
+        flags.mappings =
+            here.map { newMapping(.listener, $0) } + there.map { newMapping(.peerListener, $0) }
+        guard flags.mappings.isEmpty || flags.uuid != nil else {
+            fail(
+                2,
+                "uuid: missing: -listener and -peer_listener belong to the node that has it: give -uuid-file, "
+                    + "GOPROXY_UUID or -uuid; make one with: goproxy-server -new-uuid")
+        }
+        return flags
+    }
+
+    private static func newMapping(_ kind: Records.MappingKind, _ text: MappingText) -> NewMapping {
+        NewMapping(kind: kind, listen: place(text.listen), forward: place(text.forward))
+    }
+
+    private static func place(_ endpoint: Endpoint) -> Place {
+        Place(domain: endpoint.domain.rawValue, addr: endpoint.address)
     }
 
     private static func fail(_ code: Int32, _ message: String) -> Never {

@@ -37,7 +37,9 @@ struct FloorTests {
         ("goproxy-node", "import SQLite", "small machines"),
         ("goproxy-node", "@_implementationOnly import Fleet", "small machines"),
         ("Fleet", "import Dispatch", "threads"),
-        ("Records", "import SQLite", "on no floor yet"),
+        ("Records", "import Tunnel", "two columns"),
+        ("Records", "import CSQLite", "traps"),
+        ("Unheard", "import SQLite", "on no floor yet"),
     ])
     func `a planted import is found, with its reason`(target: String, line: String, reason: String) {
         let file = TreeFile(path: "Sources/\(target)/Planted.swift", text: "// About it.\n\(line)\n")

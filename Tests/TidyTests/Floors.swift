@@ -6,22 +6,29 @@ enum Floors {
     private static let system: Set<String> = ["Glibc", "Synchronization"]
 
     static let allowed: [String: Set<String>] = [
-        "CLinux": [], "COpenSSL": [],
+        "CLinux": [], "COpenSSL": [], "CSQLite": [],
         "Buffers": system, "Logging": system, "Flags": system,
+        "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
         "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
+        "SQLite": system.union(["CSQLite"]),
+        "Records": system.union(["FoundationEssentials", "SQLite", "migrations", "Logging"]),
         "Tunnel": tunnel,
+        "Control": control,
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
-        "goproxy-node": fleet.union(["Flags"]),
-        "goproxy-bench": fleet.union(["Flags"]),
+        "goproxy-node": traffic.union(["Flags"]),
+        "goproxy-bench": traffic.union(["Flags"]),
     ]
 
     private static let tunnel = system.union([
         "CLinux", "FoundationEssentials", "Buffers", "Logging", "Mux", "Reactor", "TLS",
     ])
-    private static let fleet = tunnel.union(["Tunnel"])
+    private static let control = system.union(["FoundationEssentials", "Logging", "HTTP", "Records"])
+    private static let traffic = tunnel.union(["Tunnel"])
+    /// Where the two columns meet.
+    private static let fleet = traffic.union(["Records", "HTTP", "Control"])
 
     /// Why this import is not allowed.
     static func reason(_ target: String, imports module: String) -> String {
@@ -36,8 +43,14 @@ enum Floors {
             "one event loop a thread does the work; queues would bring threads that own nothing"
         case (_, "COpenSSL"):
             "OpenSSL is spoken to in TLS alone, where its traps are written down"
+        case (_, "CMicrohttpd"), (_, "CCurl"):
+            "these libraries are spoken to in HTTP alone, where their callbacks and limits are"
         case ("goproxy-node", "SQLite"), ("goproxy-node", "HTTP"), ("goproxy-node", "Fleet"):
             "the node runs on small machines, with no database, no HTTP and nothing of the server's own"
+        case (_, "CSQLite"):
+            "SQLite is spoken to in SQLite alone, where its traps are written down"
+        case ("Records", "Reactor"), ("Records", "Mux"), ("Records", "TLS"), ("Records", "Tunnel"):
+            "records and traffic are two columns: they meet in the server"
         case (_, "Flags"):
             "flags belong to programs; libraries take values"
         case (_, "Fleet"):

@@ -1,0 +1,44 @@
+// libmicrohttpd. The inline functions stand for variadic calls and for a structure that Glibc's module leaves out.
+#ifndef GOPROXY_CMICROHTTPD_H
+#define GOPROXY_CMICROHTTPD_H
+
+#include <microhttpd.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+// Leaves escapes as they came: a segment may hold an escaped slash, so only the whole path may be split.
+static inline size_t goproxy_MHD_keep_escapes(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+// A thread for each connection, on a listening socket of the caller's, which stays open after the daemon's end.
+static inline struct MHD_Daemon *goproxy_MHD_start(int listener, unsigned int connections, unsigned int seconds,
+                                                   MHD_AccessHandlerCallback handle,
+                                                   MHD_RequestCompletedCallback completed, void *context) {
+    return MHD_start_daemon(
+        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
+        handle, context, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(32 * 1024),
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, goproxy_MHD_keep_escapes, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, completed, context, MHD_OPTION_END);
+}
+
+struct goproxy_peer {
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+};
+
+// Who stands at the other end of a Unix socket, as the kernel noted it at connect (unix(7), SO_PEERCRED). 0 if unknown.
+static inline int goproxy_MHD_peer(struct MHD_Connection *connection, struct goproxy_peer *peer) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    socklen_t size = sizeof *peer;
+    return info != NULL && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, peer, &size) == 0
+        && size == sizeof *peer;
+}
+
+#endif

@@ -1,0 +1,154 @@
+import Records
+
+/// A node as the service answers it: its record, and what the running server knows beside it.
+package struct NodeAnswer: Codable, Equatable, Sendable {
+    package var record: NodeRecord
+    /// Open now; nil while the node has no link.
+    package var subConnections: Int?
+    package var onlineSince: Timestamp?
+    /// Only when it was made just now, and never again.
+    package var uuid: String?
+    /// By this request.
+    package var subConnectionsEnded: Int?
+
+    /// - Parameter live: nil while the node has no link. Without a running server none has one, whatever the records say.
+    init(_ record: NodeRecord, live: LiveNode?, now: Timestamp) {
+        self.record = record
+        self.record.online = live != nil
+        guard let live else { return }
+        self.record.address = live.address
+        self.record.version = live.version
+        self.record.os = live.os
+        // A link that is up was heard of within seconds.
+        self.record.lastSeen = now
+        subConnections = live.subConnections
+        onlineSince = Timestamp(microseconds: live.sinceMicroseconds)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case subConnections, onlineSince, uuid, subConnectionsEnded
+    }
+
+    package init(from decoder: any Decoder) throws {
+        record = try NodeRecord(from: decoder)
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        subConnections = try values.decodeIfPresent(Int.self, forKey: .subConnections)
+        onlineSince = try values.decodeIfPresent(Timestamp.self, forKey: .onlineSince)
+        uuid = try values.decodeIfPresent(String.self, forKey: .uuid)
+        subConnectionsEnded = try values.decodeIfPresent(Int.self, forKey: .subConnectionsEnded)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        try record.encode(to: encoder)
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(subConnections, forKey: .subConnections)
+        try values.encode(onlineSince, forKey: .onlineSince)
+        try values.encodeIfPresent(uuid, forKey: .uuid)
+        try values.encodeIfPresent(subConnectionsEnded, forKey: .subConnectionsEnded)
+    }
+}
+
+/// A mapping after a wait: its record, and whether the time was over before the node answered.
+package struct WaitAnswer: Codable, Equatable, Sendable {
+    package let record: MappingRecord
+    package let timedOut: Bool
+
+    private enum CodingKeys: String, CodingKey { case timedOut }
+
+    init(record: MappingRecord, timedOut: Bool) {
+        self.record = record
+        self.timedOut = timedOut
+    }
+
+    package init(from decoder: any Decoder) throws {
+        record = try MappingRecord(from: decoder)
+        timedOut = try decoder.container(keyedBy: CodingKeys.self).decode(Bool.self, forKey: .timedOut)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        try record.encode(to: encoder)
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(timedOut, forKey: .timedOut)
+    }
+}
+
+/// The server in numbers.
+package struct StatusAnswer: Codable, Equatable, Sendable {
+    package struct Mappings: Codable, Equatable, Sendable {
+        package let active: Int
+        package let pending: Int
+        package let failed: Int
+        package let disabled: Int
+    }
+
+    /// False when the server is down and the records answer.
+    package let running: Bool
+    package let version: String
+    /// Of the server; null when it is down, as is `startedAt`.
+    package let pid: Int?
+    package let startedAt: Timestamp?
+    package let nodes: Int
+    package let disabledNodes: Int
+    package let online: Int
+    package let subConnections: Int
+    package let mappings: Mappings
+    package let databaseBytes: Int
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(running, forKey: .running)
+        try values.encode(version, forKey: .version)
+        try values.encode(pid, forKey: .pid)
+        try values.encode(startedAt, forKey: .startedAt)
+        try values.encode(nodes, forKey: .nodes)
+        try values.encode(disabledNodes, forKey: .disabledNodes)
+        try values.encode(online, forKey: .online)
+        try values.encode(subConnections, forKey: .subConnections)
+        try values.encode(mappings, forKey: .mappings)
+        try values.encode(databaseBytes, forKey: .databaseBytes)
+    }
+}
+
+/// An audit entry whose records are JSON themselves, and not text that holds JSON.
+package struct AuditAnswer: Codable, Equatable, Sendable {
+    package let id: Int64
+    package let at: Timestamp
+    package let actor: String
+    package let uid: UInt32?
+    package let action: String
+    package let nodeID: String?
+    package let node: String?
+    package let mapping: UInt32?
+    package let before: JSONValue?
+    package let after: JSONValue?
+    package let detail: String?
+
+    init(_ entry: AuditEntry) {
+        id = entry.id
+        at = entry.at
+        actor = entry.actor
+        uid = entry.uid
+        action = entry.action
+        nodeID = entry.nodeID
+        node = entry.node
+        mapping = entry.mapping
+        before = entry.before.map { JSONValue(Array($0.utf8)) ?? .string($0) }
+        after = entry.after.map { JSONValue(Array($0.utf8)) ?? .string($0) }
+        detail = entry.detail
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(at, forKey: .at)
+        try values.encode(actor, forKey: .actor)
+        try values.encode(uid, forKey: .uid)
+        try values.encode(action, forKey: .action)
+        try values.encode(nodeID, forKey: .nodeID)
+        try values.encode(node, forKey: .node)
+        try values.encode(mapping, forKey: .mapping)
+        try values.encode(before, forKey: .before)
+        try values.encode(after, forKey: .after)
+        try values.encode(detail, forKey: .detail)
+    }
+}

@@ -1,0 +1,136 @@
+import Records
+
+extension ControlService {
+    func listNodes(_ call: Call) throws(ControlError) -> Reply {
+        var tags: [String: String] = [:]
+        if let tag = call.query["tag"] {
+            let parts = tag.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            tags[String(parts[0])] = parts.count == 2 ? String(parts[1]) : ""
+        }
+        let state = call.query["state"].flatMap { NodeState(rawValue: $0) }
+        let (wanted, live) = (tags, fleet.online())
+        let nodes = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in try reader.nodes(tags: wanted, state: state) }
+        }
+        let now = Timestamp.now
+        return Reply(nodes.map { NodeAnswer($0, live: live[$0.id], now: now) })
+    }
+
+    func addNode(_ call: Call) throws(ControlError) -> Reply {
+        let name = call.text("name") ?? ""
+        let tags = call.textMap("tags") ?? [:]
+        // Refused before a key is derived for it, which takes a while.
+        try refuseTaken(name)
+        let (new, record) = try newCredential()
+        let node = try write(call) { (transaction) throws(RecordsError) in
+            try transaction.addNode(name: name, tags: tags, credential: record)
+        }
+        fleet.changed(nodes: [node.id])
+        var answer = answer(node)
+        answer.uuid = new.uuid
+        return Reply(answer)
+    }
+
+    func getNode(_ call: Call) throws(ControlError) -> Reply {
+        let reference = call.segment("node")
+        return Reply(
+            answer(
+                try control { () throws(RecordsError) in
+                    try store.read { (reader) throws(RecordsError) in try reader.node(reference) }
+                }))
+    }
+
+    func changeNode(_ call: Call) throws(ControlError) -> Reply {
+        let reference = call.segment("node")
+        let (name, tags, removed) = (call.text("name"), call.textMap("tags"), call.textList("removeTags"))
+        let node = try write(call) { (transaction) throws(RecordsError) in
+            var node = try transaction.reader.node(reference)
+            if let name { node = try transaction.renameNode(node.id, to: name) }
+            if tags != nil || removed != nil {
+                node = try transaction.tagNode(node.id, set: tags ?? [:], remove: removed ?? [])
+            }
+            return node
+        }
+        fleet.changed(nodes: [node.id])
+        return Reply(answer(node))
+    }
+
+    func removeNode(_ call: Call) throws(ControlError) -> Reply {
+        let reference = call.segment("node")
+        let node = try write(call) { (transaction) throws(RecordsError) in
+            try transaction.removeNode(try transaction.reader.node(reference).id)
+        }
+        return revoked(node, "node-removed")
+    }
+
+    func setNode(_ call: Call, _ state: NodeState) throws(ControlError) -> Reply {
+        let reference = call.segment("node")
+        let node = try write(call) { (transaction) throws(RecordsError) in
+            try transaction.setNodeState(try transaction.reader.node(reference).id, state)
+        }
+        guard state == .enabled else { return revoked(node, "node-disabled") }
+        fleet.changed(nodes: [node.id])
+        var answer = answer(node)
+        answer.subConnectionsEnded = 0
+        return Reply(answer)
+    }
+
+    func rotateNode(_ call: Call) throws(ControlError) -> Reply {
+        let reference = call.segment("node")
+        let overlap = call.integer("overlapSeconds") ?? 0
+        let (new, record) = try newCredential()
+        let node = try write(call) { (transaction) throws(RecordsError) in
+            try transaction.addCredential(
+                try transaction.reader.node(reference).id, record, overlapSeconds: overlap)
+        }
+        fleet.changed(nodes: [node.id])
+        let ended = overlap == 0 ? fleet.disconnect(node: node.id, reason: "uuid-rotated") : 0
+        var answer = answer(node)
+        answer.uuid = new.uuid
+        answer.subConnectionsEnded = ended
+        return Reply(answer)
+    }
+
+    /// The order matters: first the records hold for new logins, then the link ends.
+    private func revoked(_ node: NodeRecord, _ reason: String) -> Reply {
+        fleet.changed(nodes: [node.id])
+        let ended = fleet.disconnect(node: node.id, reason: reason)
+        var answer = answer(node)
+        answer.subConnectionsEnded = ended
+        return Reply(answer)
+    }
+
+    private func answer(_ node: NodeRecord) -> NodeAnswer {
+        NodeAnswer(node, live: fleet.online()[node.id], now: .now)
+    }
+
+    private func refuseTaken(_ name: String) throws(ControlError) {
+        let owner = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in try reader.nodes().first { $0.name == name } }
+        }
+        guard let owner else { return }
+        throw ControlError(
+            RecordsError(
+                .conflict, "node \(name) exists already (id \(owner.id))",
+                hint: "choose another name, or rename the other: goproxy-admin node rename \(name) …"))
+    }
+
+    private func newCredential() throws(ControlError) -> (NewCredential, NewCredentialRecord) {
+        do throws(CredentialMakerError) {
+            let new = try credentials.make()
+            return (
+                new,
+                NewCredentialRecord(
+                    identity: new.identity, publicKey: new.publicKey, sealedPSK: new.sealedPSK)
+            )
+        } catch {
+            throw ControlError(500, RecordsError.Code.io.rawValue, error.description)
+        }
+    }
+
+    func write<Result: Sendable>(
+        _ call: Call, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Result
+    ) throws(ControlError) -> Result {
+        try control { () throws(RecordsError) in try store.write(actor: call.actor, body) }
+    }
+}

@@ -1,0 +1,117 @@
+import Glibc
+import HTTP
+import Logging
+import Records
+import Synchronization
+
+/// Answers what operators ask: the same in the server, behind the control socket, and in the admin's process while the server
+/// is down.
+///
+/// Callable from any thread; a call blocks until its change is durable. Refusals are JSON too, and never traps.
+package final class ControlService: Sendable {
+    let store: Store
+    let fleet: any LiveFleet
+    let credentials: any CredentialMaker
+    let serverVersion: String
+    let directory: String?
+    let startedAt = Timestamp.now
+    let waits = Waits()
+
+    /// - Parameter directory: of the data, for the size of the database in the status.
+    package init(
+        store: Store, fleet: any LiveFleet, credentials: any CredentialMaker, serverVersion: String,
+        directory: String? = nil
+    ) {
+        self.store = store
+        self.fleet = fleet
+        self.credentials = credentials
+        self.serverVersion = serverVersion
+        self.directory = directory
+    }
+
+    /// For `HTTPServer`: whoever connected is the actor.
+    package func handle(_ request: HTTPRequest) -> HTTPResponse {
+        handle(
+            request.method, request.path, query: request.query, body: request.body,
+            actor: Self.actor(uid: request.peer.uid))
+    }
+
+    /// - Parameter path: segments, without escapes.
+    package func handle(
+        _ method: String, _ path: [String], query: [String: String] = [:], body: [UInt8] = [], actor: Actor
+    ) -> HTTPResponse {
+        var allowed: [String] = []
+        for route in Route.all {
+            guard let segments = route.match(path) else { continue }
+            guard route.method == method else {
+                allowed.append(route.method)
+                continue
+            }
+            do throws(ControlError) {
+                let call = try checked(route, segments, query, body, actor)
+                return HTTPResponse(status: route.status, body: try route.handle(self, call).body)
+            } catch {
+                return refuse(error)
+            }
+        }
+        guard allowed.isEmpty else {
+            let methods = allowed.joined(separator: ", ")
+            return refuse(
+                ControlError(405, "no-such-method", "\(shown(method)): this address takes \(methods)"),
+                headers: ["Allow": methods])
+        }
+        return refuse(
+            ControlError(
+                404, "no-such-path", "\(shown("/" + path.joined(separator: "/"))): no such address",
+                hint: "GET /v1/openapi.json lists all"))
+    }
+
+    /// Wakes those who wait for a mapping; they are answered that the time is over. Call it before the HTTP server's `stop`.
+    package func stop() { waits.end() }
+
+    /// The user of this system who has the number.
+    package static func actor(uid: UInt32) -> Actor {
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var text = [CChar](repeating: 0, count: 4_096)
+        let result = getpwuid_r(uid, &entry, &text, text.count, &found)
+        let name = result == 0 && found != nil ? entry.pw_name.map { String(cString: $0) } : nil
+        return Actor.user(name, uid: uid)
+    }
+
+    private func checked(
+        _ route: Route, _ segments: [String: String], _ query: [String: String], _ body: [UInt8],
+        _ actor: Actor
+    ) throws(ControlError) -> Call {
+        for name in query.keys.sorted() where !route.query.contains(where: { $0.name == name }) {
+            let known = route.query.map(\.name).joined(separator: ", ")
+            throw .invalid(
+                "parameter \(shown(name)): unknown", hint: known.isEmpty ? nil : "known here: \(known)")
+        }
+        for field in route.query {
+            if let text = query[field.name] { try field.check(text: text) }
+        }
+        guard let schema = route.body else {
+            return Call(segments: segments, query: query, body: [:], actor: actor)
+        }
+        var object: [String: JSONValue] = [:]
+        if !body.isEmpty {
+            guard let value = JSONValue(body) else { throw .invalid("body: not JSON") }
+            guard case .object(let given) = value else {
+                throw .invalid("body: must be an object, not \(value.kind)")
+            }
+            object = given
+        }
+        try Field.check(object, schema.fields)
+        return Call(segments: segments, query: query, body: object, actor: actor)
+    }
+
+    private func refuse(_ error: ControlError, headers: [String: String] = [:]) -> HTTPResponse {
+        if error.status >= 500 {
+            Log.limited(
+                .error, "control-failed", key: error.code, ("code", error.code), ("error", error.message))
+        }
+        let body = ErrorBody(code: error.code, message: error.message, hint: error.hint)
+        return HTTPResponse(status: error.status, body: jsonText(body), headers: headers)
+    }
+}

@@ -1,0 +1,52 @@
+/// What the control service needs of the running server: the links and listeners that the records describe.
+///
+/// Called on the threads of the control socket, several at a time, always after the change is durable. The records are what
+/// is true; these calls say only where to look again, so one too many does no harm.
+package protocol LiveFleet: Sendable {
+    /// Nodes by their id, added, changed or removed: compare their records with what runs, and act. Returns at once.
+    func changed(nodes: [String])
+
+    /// Ends the node's links and all their sub-connections, as its credentials or its state no longer allow them, and answers
+    /// how many sub-connections ended; 0 for a node that is not online. Waits for it, at most 1 s.
+    ///
+    /// Comes after `changed` for the same node: what that call changes of the credentials must hold before the links end, or
+    /// the node would be back with the old ones.
+    func disconnect(node id: String, reason: String) -> Int
+
+    /// The nodes that have a link now, by their id. Returns at once: a copy, not a question to the loops.
+    func online() -> [String: LiveNode]
+
+    /// False where no server runs: records can be changed, and nobody applies them.
+    var isLive: Bool { get }
+}
+
+/// A node that has a link.
+package struct LiveNode: Equatable, Sendable {
+    /// Of the link's other end, as the server sees it.
+    package let address: String
+    /// What the node says of itself.
+    package let version: String
+    package let os: String
+    /// When the link was up, in microseconds since the epoch, UTC.
+    package let sinceMicroseconds: Int64
+    package let subConnections: Int
+
+    package init(
+        address: String, version: String, os: String, sinceMicroseconds: Int64, subConnections: Int
+    ) {
+        self.address = address
+        self.version = version
+        self.os = os
+        self.sinceMicroseconds = sinceMicroseconds
+        self.subConnections = subConnections
+    }
+}
+
+/// The fleet of a server that is down.
+package struct OfflineFleet: LiveFleet {
+    package init() {}
+    package func changed(nodes: [String]) {}
+    package func disconnect(node id: String, reason: String) -> Int { 0 }
+    package func online() -> [String: LiveNode] { [:] }
+    package var isLive: Bool { false }
+}

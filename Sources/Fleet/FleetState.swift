@@ -1,0 +1,234 @@
+import Control
+import Glibc
+import Logging
+import Mux
+import Reactor
+import Records
+import Tunnel
+
+/// The loop's side of the reconciler: which peer runs which node of the records, and what of it has been written back.
+final class FleetState: TurnWork {
+    private final class Managed {
+        let id: String
+        let peer: Peer
+        var plan: NodePlan
+        /// The open session, while a link stands.
+        var session: Int64?
+        var identity: [UInt8] = []
+        /// What the store has been told of each mapping.
+        var written: [UInt32: ObservedState] = [:]
+        var isDirty = false
+        /// Sub-connections that ended because a plan took the link's credential away; asked for by `disconnect`.
+        var endedByPlan = 0
+        var whenGone: [() -> Void] = []
+        /// Times and hosts of takeovers: two machines with one uuid show here.
+        var takeovers: [(at: UInt64, host: String)] = []
+
+        init(_ plan: NodePlan, _ peer: Peer) {
+            id = plan.id
+            self.plan = plan
+            self.peer = peer
+        }
+    }
+
+    private static let manyTakeovers = 5
+    private static let takeoverWindow: UInt64 = 600_000_000_000
+
+    private let server: Server
+    private let store: Store
+    private let live: LiveNodes
+    private var nodes: [String: Managed] = [:]
+    private var byPeer: [ObjectIdentifier: Managed] = [:]
+    private var dirty: [Managed] = []
+
+    init(server: Server, store: Store, live: LiveNodes) {
+        self.server = server
+        self.store = store
+        self.live = live
+        server.onAdmitted = { [unowned self] peer, identity, hello, address in
+            admitted(peer, identity, hello, address)
+        }
+    }
+
+    // MARK: What is wanted
+
+    func apply(_ plan: NodePlan) {
+        let node = nodes[plan.id] ?? add(plan)
+        node.plan = plan
+        node.peer.name = plan.name
+        server.registry.setAdmissions(plan.admissions, of: node.peer)
+        if node.session != nil, !plan.admissions.contains(where: { $0.identity == node.identity }) {
+            node.endedByPlan += node.peer.revoke()
+        }
+        node.peer.apply(plan.mappings, revision: UInt64(plan.revision))
+        node.written = node.written.filter { plan.wantedRevisions[$0.key] != nil }
+        markDirty(node)
+    }
+
+    /// The records hold the node no more. Its peer is let go when its links have ended.
+    func remove(_ id: String) {
+        guard let node = nodes.removeValue(forKey: id) else { return }
+        server.registry.setAdmissions([], of: node.peer)
+        node.endedByPlan += node.peer.revoke()
+        node.peer.apply([], revision: node.peer.revision + 1)
+        gone[id] = node
+        finishIfGone(node)
+    }
+
+    /// Removed nodes whose links are still ending.
+    private var gone: [String: Managed] = [:]
+
+    /// Ends the node's links; `done` hears how many sub-connections ended, here and with the plan before, once they have.
+    func disconnect(_ id: String, done: @escaping (Int) -> Void) {
+        guard let node = nodes[id] ?? gone[id] else { return done(justGone.removeValue(forKey: id) ?? 0) }
+        let ended = node.endedByPlan + node.peer.revoke()
+        node.endedByPlan = 0
+        guard node.peer.hasLinks else { return done(ended) }
+        node.whenGone.append { done(ended) }
+    }
+
+    /// What a removal ended, for the `disconnect` that follows it.
+    private var justGone: [String: Int] = [:]
+
+    private func finishIfGone(_ node: Managed) {
+        guard !node.peer.hasLinks else { return }
+        for call in node.whenGone { call() }
+        node.whenGone = []
+        guard gone.removeValue(forKey: node.id) != nil else { return }
+        byPeer[ObjectIdentifier(node.peer)] = nil
+        server.forget(node.peer)
+        if node.endedByPlan > 0 {
+            // At most one entry a removed node with connections, taken by the call that removed it.
+            if justGone.count > 1_000 { justGone.removeAll() }
+            justGone[node.id] = node.endedByPlan
+        }
+    }
+
+    private func add(_ plan: NodePlan) -> Managed {
+        let peer = server.makePeer(plan.name)
+        let node = Managed(plan, peer)
+        nodes[plan.id] = node
+        byPeer[ObjectIdentifier(peer)] = node
+        peer.onListenerState = { [unowned self, unowned node] _, _ in markDirty(node) }
+        peer.onReport = { [unowned self, unowned node] in markDirty(node) }
+        peer.onLink = { [unowned self, unowned node] end in linkChanged(node, end) }
+        peer.onViolation = { [unowned self, unowned node] violation in violated(node, violation) }
+        return node
+    }
+
+    // MARK: What happens
+
+    private func admitted(_ peer: Peer, _ identity: [UInt8], _ hello: Hello, _ address: SocketAddress) {
+        guard let node = byPeer[ObjectIdentifier(peer)] else { return }
+        noteTakeover(node, address)
+        let session = store.newSessionID()
+        node.session = session
+        node.identity = identity
+        let (id, place, version, system) = (node.id, "\(address)", hello.programVersion, hello.system)
+        store.submit { (transaction) throws(RecordsError) in
+            try transaction.sessionUp(
+                session, nodeID: id, identity: identity, address: place, version: version, os: system)
+        }
+        live.set(
+            id,
+            LiveNode(
+                address: place, version: version, os: system, sinceMicroseconds: Timestamp.now.microseconds,
+                subConnections: 0))
+        // A new session's first observations are written anew: the store forgets those of the one before.
+        node.written.removeAll()
+        markDirty(node)
+    }
+
+    private func linkChanged(_ node: Managed, _ end: LinkEnd?) {
+        markDirty(node)
+        guard let end else { return }
+        // A link that was replaced ends after its successor stands: the store has closed its session by then.
+        if node.peer.link == nil, let session = node.session {
+            node.session = nil
+            live.set(node.id, nil)
+            let (reason, count) = (end.word.rawValue, end.subConnections)
+            store.submit { (transaction) throws(RecordsError) in
+                try transaction.sessionDown(session, reason: reason, subConnections: count)
+            }
+        }
+        finishIfGone(node)
+    }
+
+    /// One uuid on two machines: they take the link from each other. Once in a while that is a node that moved.
+    private func noteTakeover(_ node: Managed, _ address: SocketAddress) {
+        let now = server.loop.now
+        guard node.peer.link != nil else { return }
+        node.takeovers.removeAll { now - $0.at > Self.takeoverWindow }
+        node.takeovers.append((now, address.host))
+        let hosts = Set(node.takeovers.map(\.host))
+        guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else { return }
+        node.takeovers.removeAll()
+        audit(
+            node, "takeovers",
+            "more than \(Self.manyTakeovers) in 10 minutes, from \(hosts.sorted().joined(separator: ", "))")
+    }
+
+    private func violated(_ node: Managed, _ violation: Violation) {
+        audit(node, "violation", violation.description)
+    }
+
+    private func audit(_ node: Managed, _ action: StaticString, _ detail: String) {
+        let id = node.id
+        store.submit(actor: .node(node.peer.name)) { (transaction) throws(RecordsError) in
+            try transaction.audit(action, node: try transaction.reader.node(id: id), detail: detail)
+        }
+    }
+
+    // MARK: What is written back
+
+    private func markDirty(_ node: Managed) {
+        guard !node.isDirty else { return }
+        node.isDirty = true
+        if dirty.isEmpty { server.loop.atTurnEnd(self) }
+        dirty.append(node)
+    }
+
+    package func turnEnds() {
+        let nodes = dirty
+        dirty = []
+        for node in nodes {
+            node.isDirty = false
+            write(node)
+        }
+    }
+
+    private func write(_ node: Managed) {
+        let states = observe(node).filter { node.written[$0.mapping] != $0 }
+        guard !states.isEmpty, gone[node.id] == nil else { return }
+        for state in states { node.written[state.mapping] = state }
+        let id = node.id
+        store.submit { (transaction) throws(RecordsError) in try transaction.setObserved(id, states) }
+    }
+
+    private func observe(_ node: Managed) -> [ObservedState] {
+        let peer = node.peer
+        let listening = peer.listenerStates
+        let answered = peer.appliedRevision.map { Int64($0) }
+        var states = node.plan.mappings.map { mapping in
+            let wanted = node.plan.wantedRevisions[mapping.id] ?? 0
+            let isApplied = answered.map { $0 >= wanted } ?? false
+            // A listener needs both: the server's socket, and a node that knows where to dial.
+            let state: ObservedState.State =
+                switch listening[mapping.id] {
+                case .failed(let error, let seconds)? where mapping.kind == .listener || isApplied:
+                    .failed(detail: seconds > 0 ? "\(error) (retry in \(seconds) s)" : error)
+                case .active(let bound)? where isApplied: .active(bound: bound)
+                default: .pending
+                }
+            let isFailedHere = mapping.kind == .listener && state != .pending
+            return ObservedState(
+                mapping: mapping.id, state: state,
+                appliedRevision: isFailedHere ? max(answered ?? 0, wanted) : answered ?? 0)
+        }
+        for (id, reason) in node.plan.refused {
+            let wanted = node.plan.wantedRevisions[id] ?? 0
+            states.append(ObservedState(mapping: id, state: .failed(detail: reason), appliedRevision: wanted))
+        }
+        return states
+    }
+}

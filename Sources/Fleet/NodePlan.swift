@@ -1,0 +1,69 @@
+import Logging
+import Reactor
+import Records
+import Tunnel
+
+/// What the records ask for of one node, as a value: compared with what runs, the difference is the work.
+struct NodePlan: Sendable {
+    let id: String
+    let name: String
+    let revision: Int64
+    /// Empty for a node that may not log in.
+    let admissions: [Admission]
+    let mappings: [Mapping]
+    /// The revision that last changed each mapping.
+    let wantedRevisions: [UInt32: Int64]
+    /// Mappings whose addresses this program does not understand (written by a newer one), with the reason.
+    let refused: [UInt32: String]
+
+    init(_ record: FleetNode, keys: CredentialFactory) {
+        id = record.node.id
+        name = record.node.name
+        revision = record.node.revision
+        let isEnabled = record.node.state == .enabled
+        admissions = isEnabled ? record.credentials.compactMap { Self.admission($0, keys) } : []
+        var mappings: [Mapping] = []
+        var refused: [UInt32: String] = [:]
+        for row in record.mappings where row.enabled && isEnabled {
+            do throws(EndpointError) {
+                mappings.append(try Mapping(row))
+            } catch {
+                refused[row.id] = error.description
+            }
+        }
+        self.mappings = mappings
+        self.refused = refused
+        wantedRevisions = Dictionary(
+            uniqueKeysWithValues: record.mappings.map { ($0.id, $0.desiredRevision) })
+    }
+
+    private static func admission(_ row: CredentialRecord, _ keys: CredentialFactory) -> Admission? {
+        guard let psk = keys.openPSK(row.sealedPSK, identity: row.identity) else {
+            // Sealed under another key: a database that was copied here without its seal.key.
+            Log.error(
+                "credential-not-usable", ("node", row.nodeID), ("reason", "it was sealed under another key"))
+            return nil
+        }
+        let end = row.notAfter?.microseconds ?? .max
+        let start = min(row.notBefore.microseconds, end)
+        return Admission(
+            identity: row.identity, psk: psk, publicKey: row.publicKey, validMicroseconds: start..<end)
+    }
+}
+
+extension Mapping {
+    fileprivate init(_ row: MappingRecord) throws(EndpointError) {
+        self.init(
+            id: row.id, kind: row.kind == .listener ? .listener : .peerListener,
+            listen: try Endpoint(row.listen), forward: try Endpoint(row.forward))
+    }
+}
+
+extension Endpoint {
+    fileprivate init(_ place: Place) throws(EndpointError) {
+        guard let domain = Domain(rawValue: place.domain) else {
+            throw EndpointError("unknown domain \(place.domain)")
+        }
+        try self.init(domain: domain, address: place.addr)
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+
+/// `DIR/lock`: whoever holds it is the one process that writes the database. The kernel frees it when the process ends,
+/// however it ends; the pid inside is for people.
+final class LockFile: Sendable {
+    private let descriptor: Int32
+
+    init(directory: String) throws(RecordsError) {
+        let path = "\(directory)/lock"
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else {
+            throw RecordsError(.io, "\(path): cannot open it: \(String(cString: strerror(errno)))")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let reason = errno
+            defer { close(descriptor) }
+            guard reason == EWOULDBLOCK else {
+                throw RecordsError(.io, "\(path): cannot lock it: \(String(cString: strerror(reason)))")
+            }
+            throw Self.refusal(directory, holder: Self.holder(descriptor))
+        }
+        let pid = Array("\(getpid())\n".utf8)
+        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, pid, pid.count, 0) == pid.count else {
+            let reason = String(cString: strerror(errno))
+            close(descriptor)
+            throw RecordsError(.io, "\(path): cannot write it: \(reason)")
+        }
+    }
+
+    deinit {
+        // The file stays: unlinking it would let two processes lock two files of one name.
+        ftruncate(descriptor, 0)
+        close(descriptor)
+    }
+
+    /// Whoever has just taken the lock may not have written its pid yet.
+    private static func holder(_ descriptor: Int32) -> Int32? {
+        for _ in 0..<50 {
+            var bytes = [UInt8](repeating: 0, count: 16)
+            let count = pread(descriptor, &bytes, bytes.count, 0)
+            let digits = bytes.prefix(max(0, count)).prefix { (48...57).contains($0) }
+            if let pid = Int32(String(decoding: digits, as: UTF8.self)) { return pid }
+            usleep(2_000)
+        }
+        return nil
+    }
+
+    private static func refusal(_ directory: String, holder: Int32?) -> RecordsError {
+        guard let holder else {
+            return RecordsError(.locked, "\(directory) is in use by another process")
+        }
+        var name = [UInt8](repeating: 0, count: 64)
+        let descriptor = open("/proc/\(holder)/comm", O_RDONLY | O_CLOEXEC)
+        let count = read(descriptor, &name, name.count)
+        close(descriptor)
+        let words = String(decoding: name.prefix(max(0, count)).filter { $0 > 32 && $0 < 127 }, as: UTF8.self)
+        return RecordsError(
+            .locked, "\(directory) is in use by process \(holder)\(words.isEmpty ? "" : " (\(words))")",
+            hint: "stop process \(holder) first, or ask it over its control socket")
+    }
+}

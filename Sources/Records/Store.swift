@@ -1,0 +1,78 @@
+import SQLite
+import Synchronization
+
+/// The records of one data directory. The only process that writes them is the one that holds its `lock`; inside it,
+/// one thread owns the only connection that writes and checkpoints (SQLite before 3.51.3 can damage a file that two do:
+/// sqlite.org/wal.html#walresetbug).
+///
+/// Callable from any thread.
+package final class Store: Sendable {
+    private let writer: Writer
+    private let readers: Readers
+    private let sessionIDs: Atomic<Int64>
+
+    /// The database's file inside the directory.
+    package static let fileName = "goproxy.db"
+    /// `gopx`
+    package static let applicationID: Int32 = 0x676f_7078
+
+    /// Takes the directory's lock, then opens the database, made or migrated as needed. The directory must exist.
+    package static func open(directory: String) throws(RecordsError) -> Store {
+        let lock = try LockFile(directory: directory)
+        let path = "\(directory)/\(fileName)"
+        let writer = try Writer(path: path, lock: lock)
+        do {
+            let readers = Readers(path: path)
+            let last = try readers.read { (reader) throws(RecordsError) in try reader.highestSession() }
+            return Store(writer, readers, lastSession: last)
+        } catch {
+            writer.close()
+            throw error
+        }
+    }
+
+    private init(_ writer: Writer, _ readers: Readers, lastSession: Int64) {
+        self.writer = writer
+        self.readers = readers
+        sessionIDs = Atomic(lastSession)
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Runs `body` on the writer's thread and returns when what it wrote is on disk. Never from inside another `body`.
+    package func write<Result: Sendable>(
+        actor: Actor,
+        _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Result
+    ) throws(RecordsError) -> Result {
+        try writer.write(actor: actor, body)
+    }
+
+    /// Like `write`, without waiting: for a loop's observations. In the order of the calls; what fails is logged.
+    /// False when it was dropped, because too many wait or the store is closed.
+    @discardableResult
+    package func submit(
+        actor: Actor = .server, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Void
+    ) -> Bool {
+        writer.submit(actor: actor, body)
+    }
+
+    /// Runs `body` on the calling thread, on a connection of its own: no writer waits for it, nor it for a writer.
+    package func read<Result: Sendable>(
+        _ body: @Sendable (borrowing Reader) throws(RecordsError) -> Result
+    ) throws(RecordsError) -> Result {
+        try readers.read(body)
+    }
+
+    /// A new session's id, before its row is written: a loop need not wait for the disk to name it.
+    package func newSessionID() -> Int64 {
+        sessionIDs.add(1, ordering: .relaxed).newValue
+    }
+
+    /// Writes what is queued, ends the thread and frees the lock. Later calls are refused with `busy`.
+    package func close() {
+        readers.close()
+        writer.close()
+    }
+}

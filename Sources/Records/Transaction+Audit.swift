@@ -1,0 +1,56 @@
+import FoundationEssentials
+import SQLite
+
+extension Transaction {
+    mutating func audit(
+        _ action: StaticString, before: NodeRecord?, after: NodeRecord?, detail: String? = nil
+    ) throws(RecordsError) {
+        // A rename is found by the name that it had.
+        let node = before ?? after
+        try write(
+            action, nodeID: node?.id, nodeName: node?.name, mapping: nil, before: Self.json(before),
+            after: Self.json(after), detail: detail)
+    }
+
+    mutating func audit(
+        _ action: StaticString, nodeID: String, before: MappingRecord?, after: MappingRecord?
+    ) throws(RecordsError) {
+        let mapping = before ?? after
+        try write(
+            action, nodeID: nodeID, nodeName: mapping?.node, mapping: mapping?.id, before: Self.json(before),
+            after: Self.json(after), detail: nil)
+    }
+
+    mutating func write(
+        _ action: StaticString, nodeID: String?, nodeName: String?, mapping: UInt32?, before: String?,
+        after: String?, detail: String?
+    ) throws(RecordsError) {
+        try run(
+            """
+            INSERT INTO audit (at, actor, uid, action, node, node_name, mapping, before, after, detail)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, now, actor.name, actor.uid, action.description, nodeID, nodeName, mapping, before, after,
+            detail.map { Limits.cut($0, bytes: Limits.auditDetailBytes) })
+    }
+
+    private static func json(_ record: (some Encodable)?) -> String? {
+        guard let record else { return nil }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Records hold texts, numbers and dictionaries of texts: nothing that JSON refuses.
+        return (try? encoder.encode(record)).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    // MARK: Statements
+
+    @discardableResult
+    func run(_ sql: StaticString, _ values: any Bindable...) throws(RecordsError) -> Int {
+        do { return try database.execute(sql, list: values) } catch { throw RecordsError(error) }
+    }
+
+    func number(_ sql: StaticString) throws(RecordsError) -> Int64 {
+        try records { () throws(SQLiteError) in
+            try database.first(sql) { (row) throws(SQLiteError) in try row.integer(0) } ?? 0
+        }
+    }
+}

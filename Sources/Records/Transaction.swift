@@ -1,0 +1,30 @@
+import SQLite
+
+/// One change of the records: all of it, or none. Valid only inside the closure that it is given to, on the writer's thread.
+///
+/// Each operation checks first, then writes, and adds its audit row; several in one closure stand or fall together.
+package struct Transaction: ~Copyable {
+    let database: Database
+    package let actor: Actor
+    /// One time for all that the transaction writes.
+    package let now: Timestamp
+
+    init(_ database: Database, actor: Actor, now: Timestamp) {
+        self.database = database
+        self.actor = actor
+        self.now = now
+    }
+
+    /// Sees the transaction's own changes.
+    package var reader: Reader { Reader(database) }
+
+    /// For what is no change of a record: a refused login, a restored backup. `detail` is cut at
+    /// `Limits.auditDetailBytes`.
+    package mutating func audit(
+        _ action: StaticString, node: NodeRecord? = nil, mapping: UInt32? = nil, detail: String? = nil
+    ) throws(RecordsError) {
+        try write(
+            action, nodeID: node?.id, nodeName: node?.name, mapping: mapping, before: nil, after: nil,
+            detail: detail)
+    }
+}
