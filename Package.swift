@@ -3,8 +3,8 @@ import PackageDescription
 
 // The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
 //
-//     4  goproxy-server  goproxy-node  goproxy-bench
-//     3  Tunnel, and above it Fleet (the server's own)      Control
+//     4  goproxy-server  goproxy-node  goproxy-bench        goproxy-admin
+//     3  Tunnel, and above it Fleet (the server's own)      Control, and above both Admin
 //     2  Mux   Reactor   TLS         Records
 //     1  Buffers   Logging   Flags   SQLite    HTTP
 //     0  CLinux   COpenSSL           CSQLite   CMicrohttpd   CCurl   migrations
@@ -27,6 +27,7 @@ let package = Package(
     products: [
         .executable(name: "goproxy-server", targets: ["goproxy-server"]),
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
+        .executable(name: "goproxy-admin", targets: ["goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
     ],
     targets: [
@@ -58,8 +59,11 @@ let package = Package(
             "Fleet",
             ["Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Tunnel"]),
 
+        library("Admin", ["Control", "Flags", "Fleet", "HTTP", "Reactor", "Records", "Tunnel"]),
+
         program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
+        program("goproxy-admin", ["Admin"]),
         program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
 
         // Writes until it is killed: the test of the records' promise needs a process to kill.
@@ -73,6 +77,7 @@ let package = Package(
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Records", "HTTP"]),
+        tests("AdminTests", ["Admin", "Control", "Fleet", "HTTP", "Records", "goproxy-admin"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
