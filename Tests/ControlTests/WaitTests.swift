@@ -19,8 +19,10 @@ struct WaitTests {
     private func ask(_ query: String) -> Answer {
         let answer = Answer()
         let (fixture, mapping) = (fixture, mapping)
-        Thread { answer.value.withLock { $0 = fixture.ask("GET", "/v1/mappings/\(mapping)/wait?\(query)") } }
-            .start()
+        Thread {
+            let response = fixture.ask("GET", "/v1/mappings/\(mapping)/wait?\(query)")
+            answer.value.withLock { $0 = response }
+        }.start()
         return answer
     }
 
