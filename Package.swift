@@ -77,7 +77,7 @@ let package = Package(
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Records", "HTTP"]),
-        tests("AdminTests", ["Admin", "Control", "Fleet", "HTTP", "Records", "goproxy-admin"]),
+        tests("AdminTests", ["Admin", "Control", "Flags", "Fleet", "HTTP", "Records", "goproxy-admin"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
