@@ -64,7 +64,12 @@ let package = Package(
         program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-admin", ["Admin"]),
-        program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
+        program(
+            "goproxy-bench",
+            [
+                "CLinux", "Fleet", "Flags", "HTTP", "Reactor", "Records", "TLS", "Tunnel", "goproxy-server",
+                "goproxy-node",
+            ]),
 
         // Writes until it is killed: the test of the records' promise needs a process to kill.
         .executableTarget(

@@ -29,6 +29,7 @@ package final class ManagedServer {
     private let store: Store
     private var reconciler: Reconciler?
     private var control: HTTPServer?
+    private var service: ControlService?
 
     /// Takes the data directory: its keys, its lock, its database.
     package init(
@@ -62,6 +63,7 @@ package final class ManagedServer {
             let service = ControlService(
                 store: store, fleet: reconciler, credentials: keys, serverVersion: version,
                 directory: directory.path)
+            self.service = service
             control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
                 service.handle($0)
             }
@@ -89,6 +91,8 @@ package final class ManagedServer {
 
     /// As `Server.stop`; the records are closed when the links are.
     package func stop(drain: UInt64, _ whenStopped: @escaping () -> Void) {
+        // Whoever waits for a node's answer is told first; the socket closes when they have gone.
+        service?.stop()
         control?.stop()
         control = nil
         server.stop(drain: drain) { [store] in
