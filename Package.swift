@@ -27,7 +27,7 @@ let package = Package(
     products: [
         .executable(name: "goproxy-server", targets: ["goproxy-server"]),
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
-        .executable(name: "goproxy-admin", targets: ["goproxy-admin"]),
+        .executable(name: "goproxy-admin", targets: ["TLS", "goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
     ],
     targets: [
@@ -82,7 +82,8 @@ let package = Package(
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Records", "HTTP"]),
-        tests("AdminTests", ["Admin", "Control", "Flags", "Fleet", "HTTP", "Records", "goproxy-admin"]),
+        tests(
+            "AdminTests", ["Admin", "Control", "Flags", "Fleet", "HTTP", "Records", "TLS", "goproxy-admin"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
