@@ -79,6 +79,9 @@ let package = Package(
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging"]),
         tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests(
+            "FleetEndToEndTests",
+            ["goproxy-server", "goproxy-node", "Fleet", "Tunnel", "Mux", "Reactor", "TLS", "Records"]),
         tests("TidyTests"),
     ]
 )
