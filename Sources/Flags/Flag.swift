@@ -116,9 +116,9 @@ package struct Flag<Options>: Sendable {
     /// What the flag means when it stands alone.
     var impliedValue: String? { placeholder == nil ? "true" : nil }
 
-    func apply(_ value: String, to options: inout Options) throws(FlagError) {
+    func apply(_ value: String, to options: inout Options, shown name: String) throws(FlagError) {
         guard !value.isEmpty || allowsEmpty else {
-            throw FlagError("-\(name): empty value: expected \(placeholder ?? "true or false")")
+            throw FlagError("\(name): empty value: expected \(placeholder ?? "true or false")")
         }
         do {
             // C functions would see only what is before it.
@@ -126,7 +126,7 @@ package struct Flag<Options>: Sendable {
             try set(&options, value)
         } catch {
             let shown = isSecret ? "" : " \(FlagError.quoted(value))"
-            throw FlagError("-\(name): invalid value\(shown): \(error)")
+            throw FlagError("\(name): invalid value\(shown): \(error)")
         }
     }
 

@@ -15,6 +15,7 @@ package struct FlagTable<Options>: Sendable {
     package let program: String
     package let summary: String
     package let flags: [Flag<Options>]
+    package let style: FlagStyle
     /// How help names the arguments beside flags; nil where there are none.
     package let positionalPlaceholder: String?
     private let setPositional: Positional?
@@ -22,12 +23,13 @@ package struct FlagTable<Options>: Sendable {
 
     /// - Parameter positional: takes each argument beside flags; without it such an argument is an error.
     package init(
-        program: String, summary: String, flags: [Flag<Options>], positionalPlaceholder: String? = nil,
-        positional: Positional? = nil
+        program: String, summary: String, flags: [Flag<Options>], style: FlagStyle = .go,
+        positionalPlaceholder: String? = nil, positional: Positional? = nil
     ) {
         self.program = program
         self.summary = summary
         self.flags = flags
+        self.style = style
         self.positionalPlaceholder = positionalPlaceholder ?? (positional == nil ? nil : "argument…")
         setPositional = positional
         var indexByName: [String: Int] = [:]
@@ -55,19 +57,20 @@ package struct FlagTable<Options>: Sendable {
             if word.name.isEmpty && word.value == nil { break }
             if Self.reserved.contains(word.name) {
                 guard word.value == nil else {
-                    throw FlagError("-\(word.name): unexpected value: it takes none")
+                    throw FlagError("\(style.shown(word.name)): unexpected value: it takes none")
                 }
                 return word.name == "version" ? .version : .help
             }
             guard let index = indexByName[word.name] else { throw unknown(word) }
             let flag = flags[index]
             guard seen.insert(index).inserted || flag.isList else {
-                throw FlagError("-\(flag.name): given twice: it takes one value")
+                throw FlagError("\(style.shown(flag.name)): given twice: it takes one value")
             }
             if let value = word.value ?? flag.impliedValue {
-                try flag.apply(value, to: &result)
+                try flag.apply(value, to: &result, shown: style.shown(flag.name))
             } else {
-                try flag.apply(nextValue(for: flag, from: &rest), to: &result)
+                try flag.apply(
+                    nextValue(for: flag, from: &rest), to: &result, shown: style.shown(flag.name))
             }
         }
         for argument in rest { try takePositional(argument, into: &result) }
@@ -78,7 +81,7 @@ package struct FlagTable<Options>: Sendable {
     private typealias Rest = ArraySlice<String>
 
     private func nextValue(for flag: Flag<Options>, from rest: inout Rest) throws(FlagError) -> String {
-        let missing = "-\(flag.name): missing value: expected \(flag.placeholder ?? "a value")"
+        let missing = "\(style.shown(flag.name)): missing value: expected \(flag.placeholder ?? "a value")"
         guard let value = rest.popFirst() else { throw FlagError(missing) }
         guard let word = FlagWord(value) else { return value }
         let isFlag = word.name.isEmpty || indexByName[word.name] != nil || Self.reserved.contains(word.name)
@@ -90,7 +93,8 @@ package struct FlagTable<Options>: Sendable {
         guard let setPositional else {
             // Cut short: what stands where it should not may be a credential.
             let shown = FlagError.quoted(argument, limit: 8)
-            throw FlagError("unexpected argument \(shown): \(program) takes flags only, see -help")
+            throw FlagError(
+                "unexpected argument \(shown): \(program) takes flags only, see \(style.shown("help"))")
         }
         do {
             try setPositional(&options, argument)
@@ -101,8 +105,9 @@ package struct FlagTable<Options>: Sendable {
 
     private func unknown(_ word: FlagWord) -> FlagError {
         let names = flags.map(\.name) + ["help", "version"]
-        let hint = closestName(to: word.name, among: names).map { "did you mean -\($0)?" }
-        return FlagError("unknown flag \(FlagError.printable(word.shown)): \(hint ?? "see -help")")
+        let hint = closestName(to: word.name, among: names).map { "did you mean \(style.shown($0))?" }
+        return FlagError(
+            "unknown flag \(FlagError.printable(word.shown)): \(hint ?? "see \(style.shown("help"))")")
     }
 
     /// The text of `-help`, in the form of Go's flag package.
@@ -114,6 +119,18 @@ package struct FlagTable<Options>: Sendable {
         text += "  -help\n    \tprint this text and exit\n"
         text += "  -version\n    \tprint the version and exit\n"
         return text
+    }
+}
+
+/// How messages write a flag's name. Read are all forms in both styles.
+package enum FlagStyle: Sendable {
+    /// `-x`, `-name`
+    case go
+    /// `-x`, `--name`
+    case gnu
+
+    package func shown(_ name: String) -> String {
+        self == .gnu && name.utf8.count > 1 ? "--\(name)" : "-\(name)"
     }
 }
 

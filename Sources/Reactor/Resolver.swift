@@ -6,7 +6,7 @@ import Synchronization
 package struct ResolveError: Error, Equatable, Sendable, CustomStringConvertible {
     package let description: String
 
-    init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 }

@@ -1,4 +1,4 @@
-/// One main link of a node, from its login to its end.
+/// One main link of a node, from its login to its end. Encodes with every key.
 package struct Session: Codable, Equatable, Sendable, Identifiable {
     package let id: Int64
     package let nodeID: String
@@ -14,6 +14,7 @@ package struct Session: Codable, Equatable, Sendable, Identifiable {
 }
 
 /// One thing that somebody did. `before` and `after` are the record as JSON, nil where there was none.
+/// Encodes with every key.
 package struct AuditEntry: Codable, Equatable, Sendable, Identifiable {
     package let id: Int64
     package let at: Timestamp
@@ -28,6 +29,39 @@ package struct AuditEntry: Codable, Equatable, Sendable, Identifiable {
     package let before: String?
     package let after: String?
     package let detail: String?
+}
+
+extension Session {
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(nodeID, forKey: .nodeID)
+        try values.encode(node, forKey: .node)
+        try values.encode(address, forKey: .address)
+        try values.encode(version, forKey: .version)
+        try values.encode(os, forKey: .os)
+        try values.encode(openedAt, forKey: .openedAt)
+        try values.encode(closedAt, forKey: .closedAt)
+        try values.encode(reason, forKey: .reason)
+        try values.encode(subConnections, forKey: .subConnections)
+    }
+}
+
+extension AuditEntry {
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(at, forKey: .at)
+        try values.encode(actor, forKey: .actor)
+        try values.encode(uid, forKey: .uid)
+        try values.encode(action, forKey: .action)
+        try values.encode(nodeID, forKey: .nodeID)
+        try values.encode(node, forKey: .node)
+        try values.encode(mapping, forKey: .mapping)
+        try values.encode(before, forKey: .before)
+        try values.encode(after, forKey: .after)
+        try values.encode(detail, forKey: .detail)
+    }
 }
 
 /// A node with all that a server needs to serve it.

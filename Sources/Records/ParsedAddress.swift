@@ -99,6 +99,10 @@ struct ParsedAddress: Equatable {
         guard inet_pton(AF_INET6, String(parts[0]), &six) == 1 else { return (nil, nil) }
         let bytes = withUnsafeBytes(of: &six) { [UInt8]($0) }
         if bytes.allSatisfy({ $0 == 0 }) { return (.all, .all) }
+        if bytes.prefix(12) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] {
+            let four = [UInt8](bytes.suffix(4))
+            return (four == [0, 0, 0, 0] ? .all : .one(four), nil)
+        }
         // The interface of a link-local address is part of it.
         return (nil, .one(bytes + (parts.count > 1 ? Array(parts[1].utf8) : [])))
     }

@@ -9,7 +9,10 @@ extension Reader {
         return try records { () throws(SQLiteError) in
             guard let nodeID else {
                 return try database.query(
-                    "SELECT * FROM audit WHERE id > ? AND at >= ? ORDER BY id LIMIT ?", cursor,
+                    """
+                    SELECT * FROM audit WHERE id > ?1 AND at >= ?2 AND id >= (SELECT min(id) FROM audit WHERE at >= ?2)
+                    ORDER BY id LIMIT ?3
+                    """, cursor,
                     since ?? Timestamp(microseconds: .min), count, row: AuditEntry.init)
             }
             return try database.query(

@@ -44,7 +44,10 @@ final class Writer: Sendable {
             }
             ended.post()
         }
-        try opened.wait()
+        do { try opened.wait() } catch {
+            close()
+            throw error
+        }
     }
 
     func write<Result: Sendable>(

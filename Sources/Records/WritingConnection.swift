@@ -16,6 +16,7 @@ final class WritingConnection {
             migrations.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
         let migrator = Migrator(path: path, migrations: migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
+        try checkFiles()
     }
 
     /// One transaction for all of them; a job that fails is undone alone.

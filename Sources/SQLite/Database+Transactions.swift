@@ -2,6 +2,7 @@ import CSQLite
 
 extension Database {
     /// All of `body` or nothing. The right to write is taken at the start, so a transaction never has to give up half-way.
+    @discardableResult
     package func transaction<Result, Failure: Error>(
         _ body: () throws(Failure) -> Result
     ) throws(TransactionError<Failure>) -> Result {
@@ -19,6 +20,7 @@ extension Database {
     }
 
     /// A part of a transaction that can fail alone.
+    @discardableResult
     package func savepoint<Result, Failure: Error>(
         _ body: () throws(Failure) -> Result
     ) throws(TransactionError<Failure>) -> Result {

@@ -15,7 +15,7 @@ package struct LinkEnd: Equatable, Sendable {
 
     package let word: Word
     package let detail: String
-    /// Sub-connections that were open, set when the link has ended.
+    /// Sub-connections that ended with it, set when the link has ended.
     package var subConnections = 0
 }
 
@@ -64,14 +64,17 @@ extension MainLink {
         schedule()
     }
 
-    /// Says why, ends every sub-connection, and closes so that the last words arrive.
+    /// Says why, ends every sub-connection, and closes so that the last words arrive. Those that are over on the link and
+    /// only write what has come go on, unless the node must go.
     func close(
         _ reason: GoAwayReason, retryAfterMilliseconds: UInt32, sub closeReason: CloseReason, as end: LinkEnd
     ) {
         guard !isOver, !isClosing else { return }
         closeEnd = end
         multiplexer.goAway(reason, retryAfterMilliseconds: retryAfterMilliseconds)
-        for sub in subConnections { sub?.abort(closeReason) }
+        for sub in subConnections {
+            if let sub, reason == .revoked || multiplexer.isLive(sub.stream) { sub.abort(closeReason) }
+        }
         closeOrderly()
     }
 
@@ -111,7 +114,9 @@ extension MainLink {
         if transport.isReadable { schedule() }
     }
 
-    /// At once: the socket is closed and every sub-connection sees a reset.
+    /// At once: the socket is closed and every sub-connection sees a reset, but for those that have everything from the
+    /// link and have sent everything to it. They need it no more, and write to their sockets what waits: the other end may
+    /// close as soon as it has nothing left to do.
     func end(_ reason: LinkEnd) {
         guard !isOver else { return }
         isOver = true
@@ -126,13 +131,25 @@ extension MainLink {
             case .revoked: .revoked
             default: .linkLost
             }
-        for sub in subConnections { sub?.aborted(subReason) }
-        for sub in lingering.values { sub.aborted(subReason) }
+        for (place, sub) in subConnections.enumerated() {
+            guard let sub else { continue }
+            if multiplexer.isLive(sub.stream) {
+                sub.aborted(subReason)
+            } else {
+                subConnections[place] = nil
+                lingering[ObjectIdentifier(sub)] = sub
+            }
+        }
         sparse.removeAll()
         bulk.removeAll()
         records.output.removeAll()
         var ended = reason
-        ended.subConnections = open
+        ended.subConnections = open - openStreams
+        closeEnd = ended
         peer.ended(self, ended)
+    }
+
+    func endLingering(_ reason: CloseReason) {
+        for sub in lingering.values { sub.aborted(reason) }
     }
 }

@@ -13,7 +13,7 @@ import TLS
 package final class MainLink: TransportHandler, TurnWork {
     let loop: EventLoop
     let settings: TunnelSettings
-    let multiplexer: Multiplexer
+    package let multiplexer: Multiplexer
     unowned let peer: Peer
     package let remoteAddress: SocketAddress?
     let transport: any StreamTransport
@@ -73,7 +73,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     package var openStreams: Int { multiplexer.ourStreams + multiplexer.theirStreams }
 
-    var canOpen: Bool { !isOver && !isClosing && multiplexer.canOpen }
+    package var canOpen: Bool { !isOver && !isClosing && multiplexer.canOpen }
 
     // MARK: Opening and ending sub-connections
 
@@ -100,9 +100,10 @@ package final class MainLink: TransportHandler, TurnWork {
     @discardableResult
     func endSubConnections(of mapping: UInt32, reason: CloseReason) -> Int {
         var count = 0
-        for sub in subConnections where sub?.mapping == mapping {
+        for sub in Array(subConnections) + Array(lingering.values) {
+            guard let sub, sub.mapping == mapping else { continue }
             count += 1
-            sub?.abort(reason)
+            sub.abort(reason)
         }
         return count
     }
@@ -120,7 +121,7 @@ package final class MainLink: TransportHandler, TurnWork {
             lingering[ObjectIdentifier(sub)] = nil
         }
         multiplexer.release(sub.stream)
-        if !isOver { schedule() }
+        if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
     }
 
     func place(of id: StreamID) -> Int {

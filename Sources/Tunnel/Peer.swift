@@ -28,7 +28,8 @@ package final class Peer {
     package var onReport: (() -> Void)?
     /// Hears what the other end did that no correct end does; its link ends.
     package var onViolation: ((Violation) -> Void)?
-    /// Hears that a link came up (nil) or why it ended.
+    /// Hears that a link came up (nil) or why it ended. While stopping also when the last bytes of one that has ended have
+    /// been written: see `hasLinks`.
     package var onLink: ((LinkEnd?) -> Void)?
     /// Hears that the other end wants this one to go, and when it may come back.
     package var onGoAway: ((GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Void)?
@@ -42,6 +43,8 @@ package final class Peer {
     /// Links on which nothing new is opened; they live until their last sub-connection ends.
     private var draining: [MainLink] = []
     private static let maximumDraining = 4
+    /// Links that are over, with sub-connections that have everything and still write it to slow sockets.
+    private var finishing: [MainLink] = []
 
     /// Declared here (with authority), in the order of their ids.
     private var mappings: [UInt32: Mapping] = [:]
@@ -119,7 +122,8 @@ package final class Peer {
     /// Compares with what runs; the difference is the work.
     private func install(_ wanted: [Part]) {
         let next = Dictionary(uniqueKeysWithValues: wanted.map { ($0.id, $0) })
-        for (id, part) in parts where next[id] != part {
+        // In order, as everything here: a dictionary's differs from run to run.
+        for (id, part) in parts.sorted(by: { $0.key < $1.key }) where next[id] != part {
             listeners.removeValue(forKey: id)?.close()
             for link in links { link.endSubConnections(of: id, reason: .mappingRemoved) }
         }
@@ -164,6 +168,8 @@ package final class Peer {
     /// A client has connected to a listener of this end.
     func accepted(_ client: any StreamTransport, from address: SocketAddress, by part: Part) {
         let isReady = hasAuthority || hasPlan
+        // The other end learns of a mapping before it hears of a client of it.
+        if hasAuthority, pendingNotice != nil { sendNotice() }
         if isReady, let link, link.open(client, from: address, mapping: part.id) { return }
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
         let reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
@@ -176,7 +182,7 @@ package final class Peer {
 
     // MARK: Links
 
-    private var links: [MainLink] { (link.map { [$0] } ?? []) + draining }
+    private var links: [MainLink] { (link.map { [$0] } ?? []) + draining + finishing }
 
     package var openStreams: Int { links.reduce(0) { $0 + $1.openStreams } }
 
@@ -222,12 +228,20 @@ package final class Peer {
             "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
             ("sub-connections", reason.subConnections))
         draining.removeAll { $0 === link }
+        if !link.lingering.isEmpty { finishing.append(link) }
         if self.link === link {
             self.link = nil
             appliedRevision = nil
             remoteStates.removeAll()
         }
         onLink?(reason)
+    }
+
+    /// The last sub-connection of a link that is over has written everything.
+    func finished(_ link: MainLink) {
+        guard finishing.contains(where: { $0 === link }) else { return }
+        finishing.removeAll { $0 === link }
+        if isStopping { onLink?(link.closeEnd) }
     }
 
     func violated(_ link: MainLink, _ violation: Violation) {
@@ -248,7 +262,10 @@ package final class Peer {
 
     /// Ends what is left at once.
     package func endLinks() {
-        for link in links { link.end(LinkEnd(word: .stopping, detail: "the time to drain is over")) }
+        for link in links {
+            link.end(LinkEnd(word: .stopping, detail: "the time to drain is over"))
+            link.endLingering(stopReason)
+        }
     }
 
     /// Sends the node away: its links close at once, and it is told to come back only after a minute. Returns how many
@@ -260,11 +277,13 @@ package final class Peer {
             link.close(
                 .revoked, retryAfterMilliseconds: 60_000, sub: .revoked,
                 as: LinkEnd(word: .revoked, detail: "the node's credential is not valid any more"))
+            link.endLingering(.revoked)
         }
         return ended
     }
 
-    package var hasLinks: Bool { link != nil || !draining.isEmpty }
+    /// Whether something is open, or still written to a slow socket.
+    package var hasLinks: Bool { !links.isEmpty }
 
     // MARK: Plans and reports
 
@@ -286,7 +305,8 @@ package final class Peer {
                 guard mappings[id]?.kind == .peerListener || known.contains(id) else { throw .unknownMapping }
             }
             for (id, state) in states.sorted(by: { $0.key < $1.key }) where remoteStates[id] != state {
-                guard let mapping = mappings[id] else { continue }
+                // One that was removed, or never listened there.
+                guard let mapping = mappings[id], mapping.kind == .peerListener else { continue }
                 remoteStates[id] = state
                 log(state, of: mapping.otherPart, listen: "\(mapping.listen)")
                 onListenerState?(id, state)
@@ -303,13 +323,13 @@ package final class Peer {
         guard link != nil, pendingNotice == nil else { return }
         let since = loop.now - min(lastNotice, loop.now)
         pendingNotice = loop.schedule(after: Self.noticeInterval - min(since, Self.noticeInterval)) {
-            [weak self] in
-            self?.pendingNotice = nil
-            self?.sendNotice()
+            [weak self] in self?.sendNotice()
         }
     }
 
     private func sendNotice() {
+        loop.cancel(pendingNotice)
+        pendingNotice = nil
         guard let link, hasAuthority || hasPlan else { return }
         lastNotice = loop.now
         if hasAuthority {

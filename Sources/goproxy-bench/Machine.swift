@@ -7,9 +7,13 @@ struct Machine: Encodable {
     let kernel: String
     let cores = Machine.cores
     let processor: String
+    /// One that paces (bbr) costs a timer and an interrupt for each burst, on loopback too: figures of machines
+    /// with different ones do not compare.
+    let congestionControl: String
 
     init() {
         kernel = textOfFile("/proc/sys/kernel/osrelease").filter { !$0.isNewline }
+        congestionControl = textOfFile("/proc/sys/net/ipv4/tcp_congestion_control").filter { !$0.isNewline }
         let lines = textOfFile("/proc/cpuinfo").split(separator: "\n")
         let model = lines.first { $0.hasPrefix("model name") }?.split(separator: ":").last ?? ""
         processor = String(model.drop { $0 == " " })

@@ -94,9 +94,11 @@ extension Measure {
     private static func bulkFigures(_ reading: Window.Reading, _ route: Route) -> Figures {
         var figures: Figures = [
             .megabytesPerSecond: reading.megabytesPerSecond, .slowestByMean: reading.fairness,
-            .loadCPUSecondsPerGigabyte: reading.ownCPUSeconds / reading.gigabytes,
             .foreignShare: reading.foreignShare,
         ]
+        // A transfer that stood still has no cost per byte.
+        guard reading.gigabytes > 0 else { return figures }
+        figures[.loadCPUSecondsPerGigabyte] = reading.ownCPUSeconds / reading.gigabytes
         if route.tunnel != nil {
             figures[.cpuSecondsPerGigabyte] = reading.tunnelCPUSeconds / reading.gigabytes
         }

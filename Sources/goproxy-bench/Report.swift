@@ -25,8 +25,9 @@ extension Results {
     /// All tables that have figures.
     var report: String {
         let head = """
-            goproxy-bench: \(options.rounds) rounds of \(options.seconds) s, medians; \(machine.cores) cores \
-            (\(machine.processor)) shared by tunnel and load; Linux \(machine.kernel)
+            goproxy-bench: \(options.rounds) rounds of \(options.seconds) s, medians
+            \(machine.cores) cores (\(machine.processor)) shared by tunnel and load, Linux \(machine.kernel), \
+            TCP \(machine.congestionControl)
             MB = 10^6 bytes; down: from the origin to the client. CPU of server and node together.
 
             """

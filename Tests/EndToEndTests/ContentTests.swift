@@ -30,6 +30,41 @@ struct ContentTests {
         }
     }
 
+    /// Of many sizes, so that for some of them the end is there while bytes still wait for the socket.
+    @Test(arguments: Kind.allCases)
+    func `an end does not overtake bytes that wait for a client that reads late`(kind: Kind) throws {
+        let sizes = Array(stride(from: 50_000, through: 4_000_000, by: 79_000))
+        let sent = Locked(0)
+        let target = try TargetServer(limit: .seconds(60)) { socket in
+            let index = Int(try socket.receive(exactly: 1)[0])
+            try socket.send(Content(seed: UInt64(index)), 0..<sizes[index])
+            sent.with { $0 += 1 }
+            try socket.shutdownWriting()
+            _ = try socket.receiveToEnd()
+        }
+        try withTunnel(kind, to: target.endpoint) { pair in
+            let clients = try sizes.indices.map { index in
+                let client = try pair.connect(receiveBuffer: 4_096, limit: .seconds(60))
+                try client.send([UInt8(index)])
+                return client
+            }
+            // The small ones get through to the end, the large ones stand still: until no more ends come.
+            var (before, quiet) = (-1, 0)
+            _ = try eventually("no more targets end", within: .seconds(30)) {
+                let now = sent.get()
+                quiet = now == before && now > 0 ? quiet + 1 : 0
+                before = now
+                return quiet > 100 ? true : nil
+            }
+            for (index, client) in clients.enumerated() {
+                try client.receiveToEnd(Content(seed: UInt64(index)), 0..<sizes[index])
+                try client.shutdownWriting()
+            }
+            _ = try eventually("every target's connection ends") { target.open == 0 ? true : nil }
+            #expect(target.failures == [])
+        }
+    }
+
     @Test(arguments: Kind.allCases)
     func `a client that resets in mid-transfer is a reset at the target`(kind: Kind) throws {
         let ends = Locked<[SocketError?]>([])

@@ -51,7 +51,14 @@ struct TargetFailureTests {
             (kind, Mapping(forward: hole.endpoint)), (kind, Mapping(forward: echo.endpoint)),
         ])
         try pair.explained {
+            try pair.connect(2).requireEcho()
+            _ = try eventually("the target's connection ends") { echo.open == 0 ? true : nil }
+            let before = pair.dialing(kind).openFiles
             for _ in 0..<50 { try pair.connect(1).reset() }
+            // Well before the dials would time out.
+            _ = try eventually("no dial is left", within: .seconds(5)) {
+                pair.dialing(kind).openFiles <= before ? true : nil
+            }
             try pair.connect(2).requireEcho()
             try pair.requireAlive()
         }

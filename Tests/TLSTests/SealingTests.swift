@@ -47,7 +47,7 @@ struct SealingTests {
         #expect("\(key)" == "SealingKey" && String(reflecting: key) == "SealingKey")
         var text = ""
         dump(key, to: &text)
-        #expect(!text.contains(where: \.isNumber))
+        #expect(!text.contains { $0.isNumber })
     }
 
     private func bytes(_ hex: String) -> [UInt8] {

@@ -18,6 +18,8 @@ enum Floors {
         "Control": control,
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
+        "Admin": fleet.union(["Flags", "Fleet"]),
+        "goproxy-admin": system.union(["Admin"]),
         "goproxy-node": traffic.union(["Flags"]),
         "goproxy-bench": traffic.union(["Flags"]),
     ]
@@ -53,6 +55,8 @@ enum Floors {
             "records and traffic are two columns: they meet in the server"
         case (_, "Flags"):
             "flags belong to programs; libraries take values"
+        case (_, "Admin"):
+            "Admin is the admin program as a library"
         case (_, "Fleet"):
             "Fleet is the server's own"
         case (_, "Testing"), (_, "XCTest"):

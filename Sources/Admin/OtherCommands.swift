@@ -1,0 +1,74 @@
+import Control
+import Records
+import Tunnel
+
+/// The commands of one word.
+enum OtherCommands {
+    static func status(_ session: Session) throws(AdminError) {
+        let json = try session.ask("GET", "status")
+        try session.print(json) { () throws(AdminError) in
+            let status: StatusAnswer = try session.decode(json)
+            let now = session.console.now()
+            let server =
+                status.startedAt.map { "running since \(TimeText.both($0, now: now))" }
+                ?? "not running; this is what the records say"
+            let mappings = status.mappings
+            return fields([
+                ("server", server), ("version", status.version), ("pid", status.pid.map { String($0) }),
+                ("nodes", "\(status.nodes): \(status.online) online, \(status.disabledNodes) disabled"),
+                (
+                    "mappings",
+                    """
+                    \(mappings.active + mappings.pending + mappings.failed + mappings.disabled): \
+                    \(mappings.active) active, \(mappings.pending) pending, \(mappings.failed) failed, \
+                    \(mappings.disabled) disabled
+                    """
+                ), ("sub-connections", String(status.subConnections)),
+                ("database", "\(status.databaseBytes) bytes"),
+            ])
+        }
+    }
+
+    /// In pages: the next begins after the last entry of the one before.
+    static func audit(_ session: Session) throws(AdminError) {
+        let arguments = session.arguments
+        let since = arguments.since?.time(now: session.console.now())
+        var left = arguments.limit ?? (since == nil ? 100 : Int.max)
+        var query = since.map { [("since", $0.description)] } ?? []
+        var json: [UInt8] = []
+        var entries: [AuditAnswer] = []
+        while true {
+            let page = min(left, Limits.page)
+            let answer = try session.ask("GET", "audit", query: query + [("limit", String(page))])
+            let new: [AuditAnswer] = try session.decode(answer)
+            json = joined(json, answer)
+            entries += new
+            left -= new.count
+            guard since != nil, new.count == page, left > 0, let last = new.last else { break }
+            query = query.filter { $0.0 != "cursor" } + [("cursor", String(last.id))]
+        }
+        try session.print(json) { () throws(AdminError) in
+            var table = session.makeTable(["TIME", "ACTOR", "ACTION", "NODE", "MAPPING", "DETAIL"])
+            for entry in entries {
+                table.append([
+                    "\(TimeText.both(entry.at, now: session.console.now()))", TextTable.Cell(entry.actor),
+                    TextTable.Cell(entry.action), TextTable.Cell(entry.node),
+                    TextTable.Cell(entry.mapping.map { String($0) }), TextTable.Cell(entry.detail),
+                ])
+            }
+            return table.text
+        }
+    }
+
+    static func version(_ session: Session) throws(AdminError) {
+        let json: JSONValue = ["version": .string(Version.number)]
+        try session.print(jsonText(json)) { () throws(AdminError) in Version.text(Verb.program) + "\n" }
+    }
+
+    /// Two arrays as one.
+    private static func joined(_ one: [UInt8], _ other: [UInt8]) -> [UInt8] {
+        guard one.count > 2 else { return other }
+        guard other.count > 2 else { return one }
+        return one.dropLast() + [UInt8(ascii: ",")] + other.dropFirst()
+    }
+}

@@ -1,0 +1,79 @@
+import Control
+import Flags
+import FoundationEssentials
+import Records
+
+/// One command while it runs.
+package final class Session {
+    let arguments: Arguments
+    let console: Console
+    private let connection: Connection
+    private let verb: Verb
+
+    init(_ verb: Verb, _ arguments: Arguments, _ console: Console) {
+        self.verb = verb
+        self.arguments = arguments
+        self.console = console
+        connection = Connection(
+            directory: arguments.directory(console.environment), mayCreate: verb.mayCreate)
+    }
+
+    var target: String { arguments.targets[0] }
+
+    func ask(
+        _ method: String, _ path: String..., query: [(String, String)] = [], body: JSONValue? = nil,
+        timeout: Duration = .seconds(30)
+    ) throws(AdminError) -> [UInt8] {
+        try connection.ask(
+            method, ["v1"] + path, query: query, body: body.map { jsonText($0) }, timeout: timeout)
+    }
+
+    func askServer(_ path: String..., query: [(String, String)] = []) -> [UInt8]? {
+        connection.askServer(["v1"] + path, query: query)
+    }
+
+    func decode<Value: Decodable>(_ json: [UInt8], as type: Value.Type = Value.self) throws(AdminError)
+        -> Value
+    {
+        do {
+            return try JSONDecoder().decode(type, from: Data(json))
+        } catch {
+            throw AdminError(
+                "protocol", "the server's answer is not what this program knows",
+                hint: "use the goproxy-admin of the server's version")
+        }
+    }
+
+    /// Prints the answer as it came for programs, or what `table` makes of it for people.
+    func print(_ json: [UInt8], table: () throws(AdminError) -> String) throws(AdminError) {
+        switch arguments.output {
+        case .json: console.write(JSONLayout.indented(json) + "\n")
+        case .jsonl:
+            for element in JSONLayout.elements(json) {
+                console.write(String(decoding: element, as: UTF8.self) + "\n")
+            }
+        case .table: console.write(try table())
+        }
+    }
+
+    /// Asks before something is lost. The question goes to standard error: standard output carries data alone.
+    func confirm(_ consequence: @autoclosure () throws(AdminError) -> String) throws(AdminError) {
+        guard !arguments.isForced else { return }
+        let question = try consequence()
+        guard console.isInputTerminal else {
+            throw AdminError(
+                "confirmation-needed", "\(question) Not done: there is no terminal to ask on",
+                hint: "add --force", status: .wrongUsage)
+        }
+        console.writeError("\(question) Go on? [y/N] ")
+        let answer = console.readLine()?.lowercased()
+        guard answer == "y" || answer == "yes" else { throw AdminError("not-confirmed", "not done") }
+    }
+
+    func makeTable(_ titles: [String], rightAligned: Set<String> = []) -> TextTable {
+        TextTable(titles, rightAligned: rightAligned, hasColor: console.hasColor)
+    }
+}
+
+/// `1 mapping`, `2 mappings`
+func counted(_ count: Int, _ noun: String) -> String { count == 1 ? "1 \(noun)" : "\(count) \(noun)s" }

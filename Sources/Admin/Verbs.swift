@@ -1,0 +1,228 @@
+import Flags
+import Records
+
+extension Verb {
+    /// Every command, in the order in which help shows them.
+    package static let all: [Verb] =
+        nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + plainVerbs
+
+    package static let nouns = ["node", "listener", "peer-listener"]
+    package static var plainNames: [String] { all.filter { $0.noun == nil }.map(\.name) }
+
+    private static let node = Target("NODE", .node)
+
+    private static let nodeVerbs: [Verb] = [
+        Verb(
+            "node", "add", [Target("NAME", .text)], "Adds a node and shows its uuid, this once.",
+            details: "A name is 1 to 63 of a-z 0-9 . _ -",
+            example: "\(program) node add edge-07 --tag site=paris",
+            flags: [
+                .list("tag", value: "key=value", help: "what there is to say of it") {
+                    (arguments, text) throws(FlagError) in try arguments.addTag(text)
+                }
+            ] + addressFlags, mayCreate: true, NodeCommands.add),
+        Verb(
+            "node", "list", [], "Lists nodes.", example: "\(program) node list --tag site=paris -o json",
+            flags: [
+                .string(
+                    "tag", value: "key=value", help: "only nodes with this tag; a key alone: with any value"
+                ) {
+                    $0.tagFilter = $1
+                },
+                .custom(
+                    "state", value: "state", help: "only nodes that are enabled, or disabled", parse: state,
+                    set: { $0.state = $1 }),
+            ], NodeCommands.list),
+        Verb(
+            "node", "show", [node], "Shows a node and its mappings.", example: "\(program) node show edge-07",
+            NodeCommands.show),
+        Verb(
+            "node", "rename", [node, Target("NAME", .text)], "Gives a node another name; its id stays.",
+            example: "\(program) node rename edge-07 paris-1", NodeCommands.rename),
+        Verb(
+            "node", "tag", [node, Target("KEY=VALUE", .text, isOptional: true, repeats: true)],
+            "Adds, changes and removes tags of a node.",
+            example: "\(program) node tag edge-07 site=paris rack=3 --remove owner",
+            flags: [
+                .list("remove", value: "key", help: "a tag to remove", separatedBy: ",") {
+                    $0.removedTags.append($1)
+                }
+            ], NodeCommands.tag),
+        Verb(
+            "node", "disable", [node], "Closes a node's link within a second and lets it log in no more.",
+            example: "\(program) node disable edge-07", asks: true, NodeCommands.disable),
+        Verb(
+            "node", "enable", [node], "Lets a node log in again.", example: "\(program) node enable edge-07",
+            NodeCommands.enable),
+        Verb(
+            "node", "rotate", [node], "Makes a new uuid for a node and shows it, this once.",
+            details: """
+                The old uuid is good until the overlap is over. Without an overlap it ends at once, and the node's link with it.
+                """,
+            example: "\(program) node rotate edge-07 --overlap 24h",
+            flags: [
+                .duration(
+                    "overlap", help: "how long the old uuid is still good", default: "0s",
+                    in: .zero ... .seconds(Limits.overlapSeconds)
+                ) { $0.overlap = $1 }
+            ] + addressFlags, asks: true, NodeCommands.rotate),
+        Verb(
+            "node", "remove", [node], "Removes a node, its mappings and its uuids, and closes its link.",
+            example: "\(program) node remove edge-07", asks: true, NodeCommands.remove),
+    ]
+
+    /// For the command line of the node that is printed.
+    private static let addressFlags: [Flag<Arguments>] = [
+        .string(
+            "host", value: "address", help: "this server as nodes reach it",
+            default: "the name of this machine"
+        ) {
+            $0.host = $1
+        },
+        .int("port", help: "the server's port for nodes", default: "925", in: 1...65_535) { $0.port = $1 },
+    ]
+
+    private static func mappingVerbs(_ kind: MappingKind) -> [Verb] {
+        let noun = kind.rawValue
+        let words = kind.words
+        let mapping = Target("MAPPING", kind == .listener ? .listener : .peerListener)
+        let sides =
+            kind == .listener ? "the server listens, the node dials" : "the node listens, the server dials"
+        let (example, onlyKind): (String, [Flag<Arguments>]) =
+            switch kind {
+            case .listener:
+                (
+                    "\(program) listener add edge-07 --name rdp --listen 0.0.0.0:13389 --forward 127.0.0.1:3389 --wait",
+                    [
+                        .custom(
+                            "kind", value: "kind", help: "listener or peer-listener; both if left out",
+                            parse: Self.kind, set: { $0.kind = $1 })
+                    ]
+                )
+            case .peerListener:
+                ("\(program) peer-listener add edge-07 --listen 127.0.0.1:1080 --forward 10.0.0.5:80", [])
+            }
+        let commands = MappingCommands(kind: kind)
+        return [
+            Verb(
+                noun, "add", [node], "Adds a \(words) to a node: \(sides).",
+                details: """
+                    An address is host:port, or unix:/path; tcp4: or tcp6: before it says which kind is meant.
+                    Port 0 is any free one; with --wait the answer says which.
+                    """, example: example, flags: placeFlags + waitFlags, commands.add),
+            Verb(
+                noun, "list", [],
+                kind == .listener ? "Lists the mappings of both kinds." : "Lists peer listeners.",
+                example: "\(program) \(noun) list --node edge-07",
+                flags: [.string("node", value: "node", help: "only this node's") { $0.node = $1 }] + onlyKind,
+                commands.list),
+            Verb(
+                noun, "show", [mapping], "Shows a \(words).", example: "\(program) \(noun) show 14",
+                commands.show),
+            Verb(
+                noun, "set", [mapping], "Changes the name or an address of a \(words).",
+                example: "\(program) \(noun) set 14 --forward 127.0.0.1:3390 --wait",
+                flags: placeFlags + waitFlags,
+                commands.set),
+            Verb(
+                noun, "disable", [mapping], "Stops a \(words) and keeps it.",
+                example: "\(program) \(noun) disable 14", flags: waitFlags, commands.disable),
+            Verb(
+                noun, "enable", [mapping], "Starts a \(words) again.",
+                example: "\(program) \(noun) enable 14 --wait",
+                flags: waitFlags, commands.enable),
+            Verb(
+                noun, "remove", [mapping], "Removes a \(words); its sub-connections are closed.",
+                example: "\(program) \(noun) remove edge-07/rdp", asks: true, commands.remove),
+        ]
+    }
+
+    private static let placeFlags: [Flag<Arguments>] = [
+        .string(
+            "name", help: "1 to 63 of a-z 0-9 . _ -; for set: an empty one takes it away", allowsEmpty: true
+        ) {
+            $0.name = $1
+        },
+        .custom(
+            "listen", value: "address", help: "where connections are accepted", parse: PlaceText.parse,
+            set: { $0.listen = $1 }),
+        .custom(
+            "forward", value: "address", help: "what the other side dials for them", parse: PlaceText.parse,
+            set: { $0.forward = $1 }),
+        .custom(
+            "json", value: "mapping", help: "both addresses as the flags of goproxy-server take them",
+            parse: PlaceText.parseBoth
+        ) { (arguments, places) throws(FlagError) in
+            guard arguments.listen == nil, arguments.forward == nil else {
+                throw FlagError("--listen and --forward say it already")
+            }
+            (arguments.listen, arguments.forward) = places
+        },
+    ]
+
+    private static let waitFlags: [Flag<Arguments>] = [
+        .bool("wait", help: "return when the listening side has applied it, or failed") { $0.waits = $1 },
+        .duration("timeout", help: "how long to wait", default: "30s", in: .seconds(1) ... .seconds(3_600)) {
+            $0.timeout = $1
+        },
+    ]
+
+    private static let plainVerbs: [Verb] = [
+        Verb(
+            nil, "status", [], "Shows the server in numbers.", example: "\(program) status",
+            OtherCommands.status),
+        Verb(
+            nil, "audit", [], "Shows what operators, nodes and the server did, oldest first.",
+            example: "\(program) audit --since 7d",
+            flags: [
+                .custom(
+                    "since", value: "time", help: "only what came later: 7d, 12h, or 2026-08-22T09:14:03Z",
+                    parse: since,
+                    set: { $0.since = $1 }),
+                .int(
+                    "limit", help: "at most so many entries", default: "the newest 100; all with --since",
+                    in: 1...1_000_000
+                ) { $0.limit = $1 },
+            ], OtherCommands.audit),
+        Verb(nil, "version", [], "Prints the version.", example: "\(program) version", OtherCommands.version),
+        Verb(
+            nil, "completion", [Target("SHELL", .choice(Completion.choices))],
+            "Prints the completion for a shell.",
+            details: """
+                bash:  source <(\(program) completion bash)
+                zsh:   \(program) completion zsh > "${fpath[1]}/_\(program)"
+                fish:  \(program) completion fish > ~/.config/fish/completions/\(program).fish
+                """, example: "source <(\(program) completion bash)", Completion.run),
+    ]
+
+    private static func state(_ text: String) throws(FlagError) -> NodeState {
+        guard let state = NodeState(rawValue: text) else { throw FlagError("neither enabled nor disabled") }
+        return state
+    }
+
+    private static func kind(_ text: String) throws(FlagError) -> MappingKind {
+        guard let kind = MappingKind(rawValue: text) else {
+            throw FlagError("neither listener nor peer-listener")
+        }
+        return kind
+    }
+
+    private static func since(_ text: String) throws(FlagError) -> Arguments.Since {
+        if let time = Timestamp(text) { return .time(time) }
+        guard let duration = try? parseDuration(text, in: .zero ... .seconds(36_500 * 86_400)) else {
+            throw FlagError("neither a time such as 2026-08-22T09:14:03Z nor a duration such as 7d")
+        }
+        return .ago(duration)
+    }
+}
+
+extension Arguments {
+    mutating func addTag(_ text: String) throws(FlagError) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
+            String.init)
+        guard parts.count == 2, !parts[0].isEmpty else { throw FlagError("not key=value") }
+        guard tags.updateValue(parts[1], forKey: parts[0]) == nil else {
+            throw FlagError("this key is there twice")
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Foundation
+import Records
+import SQLite
+import Testing
+
+struct CrashTests {
+    let scratch = Scratch()
+
+    /// Built beside the tests.
+    private static func helper() throws -> URL {
+        let bundles =
+            [Bundle.main.bundleURL, URL(filePath: CommandLine.arguments[0])]
+            + Bundle.allBundles.map(\.bundleURL)
+        let places = bundles.flatMap { [$0, $0.deletingLastPathComponent()] }.map {
+            $0.appending(path: "records-writer")
+        }
+        return try #require(
+            places.first { FileManager.default.isExecutableFile(atPath: $0.path) }, "\(places)")
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `killed at 50 moments, every acknowledged write is there and the file is sound`() throws {
+        try scratch.store().addNode("crash")
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = seed
+        var acknowledged = 0
+        for round in 0..<50 {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            // Some die while they open the database, most while they write.
+            let lines = Int(random >> 33) % 120
+            let marks = try runAndKill(afterLines: lines)
+            acknowledged += marks.count
+            let store = try scratch.store()
+            let kept = try written(store)
+            let lost = marks.filter { !kept.contains($0) }
+            #expect(lost == [], "round \(round) of seed \(seed)")
+            // Nothing between old and new: a mapping is added and removed in one write.
+            #expect(try store.node("crash").mappings == 0, "round \(round) of seed \(seed)")
+            store.close()
+            let database = try Database(path: scratch.path(Store.fileName), mode: .readWrite)
+            #expect(try database.integrityFaults() == [], "round \(round) of seed \(seed)")
+        }
+        print("\(acknowledged) writes acknowledged by 50 processes that were killed")
+        #expect(acknowledged > 1_000)
+    }
+
+    /// What it printed before it died.
+    private func runAndKill(afterLines count: Int) throws -> [String] {
+        let process = Process()
+        let pipe = Pipe()
+        process.executableURL = try Self.helper()
+        process.arguments = [scratch.directory]
+        process.standardOutput = pipe
+        try process.run()
+        var output = Data()
+        while output.count(where: { $0 == 10 }) < count {
+            let more = pipe.fileHandleForReading.availableData
+            if more.isEmpty { break }
+            output += more
+        }
+        kill(process.processIdentifier, SIGKILL)
+        output += pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationReason == .uncaughtSignal)
+        // A line may be cut by the end; only a whole one is a promise.
+        let whole = output.lastIndex(of: 10).map { output[...$0] } ?? Data()
+        return String(decoding: whole, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    private func written(_ store: Store) throws -> Set<String> {
+        var marks: Set<String> = []
+        var cursor: Int64 = 0
+        while true {
+            let page = try store.read { [cursor] (r) throws(RecordsError) in try r.audit(cursor: cursor) }
+            guard let last = page.last else { return marks }
+            cursor = last.id
+            for entry in page where entry.action == "written" { marks.insert(entry.detail ?? "") }
+        }
+    }
+}
