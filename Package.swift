@@ -94,7 +94,10 @@ let package = Package(
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",
-            ["goproxy-server", "goproxy-node", "Fleet", "Tunnel", "Mux", "Reactor", "TLS", "Records"]),
+            [
+                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "TLS",
+                "Records",
+            ]),
         tests("TidyTests"),
     ]
 )

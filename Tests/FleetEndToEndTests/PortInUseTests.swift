@@ -21,7 +21,7 @@ struct PortInUseTests {
             #expect(failed["detail"].string.hasPrefix("address already in use"), "\(failed)")
             #expect(failed["listen"]["addr"] == .text(place.address) && failed["boundAddress"].isNull)
             #expect(try fleet.wait(for: still.id, "active")["detail"].isNull)
-            let status = try fleet.control.ask("GET", "/v1/status")
+            let status = try fleet.admin("status")
             #expect(status["mappings"]["failed"] == .integer(1) && status["mappings"]["active"] == .integer(1))
 
             taken.close()
@@ -46,7 +46,7 @@ struct PortInUseTests {
                 .peerListener, of: "edge-11", listen: place, forward: blue.endpoint
             ).integer("id")
             #expect(try fleet.wait(for: second, "failed")["detail"].string.contains("in use"))
-            try fleet.remove(mapping: first.id)
+            try fleet.remove(.peerListener, first.id)
             #expect(try fleet.wait(for: second, "active", within: .seconds(40))["detail"].isNull)
             _ = try Socket.named("blue", at: place)
         }
@@ -63,25 +63,19 @@ struct PortInUseTests {
                 .listener, of: "edge-07", name: "rdp", listen: place, forward: target.endpoint
             ).integer("id")
             for address in [place.address, "0.0.0.0:\(port)", ":\(port)", "[::]:\(port)"] {
-                let answer = try fleet.control.send(
-                    "POST", "/v1/mappings",
-                    Array(
-                        """
-                        {"node":"edge-11","kind":"listener","listen":{"addr":"\(address)"},
-                         "forward":{"addr":"127.0.0.1:80"}}
-                        """.utf8))
-                let error = try answer.json()["error"]
-                #expect(answer.status == 409 && error["code"] == .text("conflict"), "\(answer)")
-                #expect(error["message"].string.contains("listener \(first) \"rdp\" of node edge-07"))
+                let error = try fleet.refusal(
+                    "listener", "add", "edge-11", "--listen", address, "--forward", "127.0.0.1:80")
+                #expect(error["code"] == .text("conflict"))
+                let other = "listener \(first) \"rdp\" of node edge-07"
+                #expect(error["message"].string.contains(other), "\(error)")
             }
             // An address may move from one to the other.
-            try fleet.disable(mapping: first)
+            try fleet.disable(.listener, first)
             let second = try fleet.add(.listener, of: "edge-11", listen: place, forward: target.endpoint)
                 .integer("id")
-            let answer = try fleet.control.send("POST", "/v1/mappings/\(first)/enable")
-            #expect(answer.status == 409, "\(answer)")
-            try fleet.remove(mapping: second)
-            try fleet.enable(mapping: first)
+            #expect(try fleet.refusal("listener", "enable", "\(first)")["code"] == .text("conflict"))
+            try fleet.remove(.listener, second)
+            try fleet.enable(.listener, first)
         }
     }
 }

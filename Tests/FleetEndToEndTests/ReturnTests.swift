@@ -9,13 +9,12 @@ struct ReturnTests {
         let (red, blue) = (try namedTarget("red"), try namedTarget("blue"))
         try withFleet { fleet in
             let uuid = try fleet.addNode("edge-07")
-            var ids: [Int] = []
-            for number in 0..<8 {
-                let kind = Kind.allCases[number % 2]
-                ids.append(try fleet.add(kind, of: "edge-07", forward: red.endpoint).integer("id"))
+            let kinds = (0..<8).map { Kind.allCases[$0 % 2] }
+            let ids = try kinds.map {
+                try fleet.add($0, of: "edge-07", forward: red.endpoint).integer("id")
             }
-            try fleet.remove(mapping: ids[6])
-            try fleet.disable(mapping: ids[7])
+            try fleet.remove(kinds[6], ids[6])
+            try fleet.disable(kinds[7], ids[7])
             for id in ids[..<6] { try fleet.wait(for: id, "pending") }
 
             var node = try fleet.startNode(uuid)
@@ -26,12 +25,12 @@ struct ReturnTests {
             // Off again: things change, and it learns of all of them at once.
             node.kill()
             for id in ids[..<6] { try fleet.wait(for: id, "pending") }
-            try fleet.remove(mapping: ids[0])
-            try fleet.remove(mapping: ids[1])
-            for id in ids[2...3] { try fleet.set(id, forward: blue.endpoint) }
-            try fleet.disable(mapping: ids[4])
-            try fleet.disable(mapping: ids[5])
-            try fleet.enable(mapping: ids[7])
+            try fleet.remove(kinds[0], ids[0])
+            try fleet.remove(kinds[1], ids[1])
+            for number in 2...3 { try fleet.set(kinds[number], ids[number], forward: blue.endpoint) }
+            try fleet.disable(kinds[4], ids[4])
+            try fleet.disable(kinds[5], ids[5])
+            try fleet.enable(kinds[7], ids[7])
             node = try fleet.startNode(uuid)
             for id in ids[2...3] { _ = try Socket.named("blue", at: try fleet.entrance(id)) }
             _ = try Socket.named("red", at: try fleet.entrance(ids[7]))
@@ -58,7 +57,7 @@ struct ReturnTests {
             let peer = try fleet.open(.peerListener, of: "edge-07", to: target.endpoint)
             let far = try fleet.open(.listener, of: "edge-11", to: target.endpoint)
             let off = try fleet.add(.listener, of: "edge-11", forward: target.endpoint).integer("id")
-            try fleet.disable(mapping: off)
+            try fleet.disable(.listener, off)
             for entrance in [fixed, peer, far].map(\.entrance) { _ = try Socket.named("red", at: entrance) }
             let before = try fleet.nodes().map { ($0["id"], $0["name"], $0["mappings"]) }
 
@@ -104,7 +103,7 @@ struct ReturnTests {
         let target = try namedTarget("red")
         try withFleet { fleet in
             let node = try fleet.joinNode("edge-07").node
-            try fleet.control.ask("PATCH", "/v1/nodes/edge-07", #"{"name":"paris-1"}"#)
+            try fleet.admin("node", "rename", "edge-07", "paris-1")
             let opened = try fleet.open(.listener, of: "paris-1", to: target.endpoint)
             #expect(try fleet.mapping(opened.id)["node"] == .text("paris-1"))
             try fleet.server.waitForLog("listener-active", where: ["node": "paris-1"])
@@ -120,12 +119,12 @@ struct ReturnTests {
             let opened = try Kind.allCases.map { try fleet.open($0, of: "edge-07", to: target.endpoint) }
             var clients = try opened.map { try Socket.named("red", at: $0.entrance) }
             clients.append(try Socket.named("red", at: opened[0].entrance))
-            _ = try eventually("three are shown", evidence: { "\(try? fleet.node("edge-07"))" }) {
+            _ = try eventually("three are shown") {
                 try fleet.node("edge-07")["subConnections"] == .integer(3) ? true : nil
             }
-            #expect(try fleet.control.ask("GET", "/v1/status").integer("subConnections") == 3)
+            #expect(try fleet.admin("status").integer("subConnections") == 3)
             clients.removeAll()
-            _ = try eventually("none is shown", evidence: { "\(try? fleet.node("edge-07"))" }) {
+            _ = try eventually("none is shown") {
                 try fleet.node("edge-07")["subConnections"] == .integer(0) ? true : nil
             }
         }

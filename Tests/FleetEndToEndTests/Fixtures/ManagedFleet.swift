@@ -69,7 +69,7 @@ final class ManagedFleet {
     }
 
     func waitForLink(of node: Program, after mark: Program.Mark = 0) throws {
-        try explained { try node.waitForLog("link-up", after: mark, within: .seconds(30)) }
+        _ = try explained { try node.waitForLog("link-up", after: mark, within: .seconds(30)) }
     }
 
     // MARK: Evidence

@@ -1,25 +1,52 @@
 import Foundation
 import Support
 
-/// What operators do. Whoever reads a test sees the verb; how it reaches the server is said here alone.
+/// What operators do, with goproxy-admin. Whoever reads a test sees the verb; how it is spelt is said here alone.
 extension ManagedFleet {
+    /// One command, as a program asks for it: the answer, or a failure that shows what it said.
+    @discardableResult
+    func admin(_ arguments: String...) throws -> JSON { try admin(arguments) }
+
+    @discardableResult
+    func admin(_ arguments: [String]) throws -> JSON {
+        let done = try adminProcess(arguments).finish(within: .seconds(60))
+        return try JSON(Array(try done.succeeded().joined(separator: "\n").utf8))
+    }
+
+    /// A command that has to fail, and the error that it prints.
+    func refusal(_ arguments: String...) throws -> JSON {
+        let done = try adminProcess(arguments).finish(within: .seconds(60))
+        guard done.end != .exit(0), done.output.isEmpty else {
+            throw Failure("was to be refused\n\(done.transcript)")
+        }
+        return try JSON(Array(done.errors.joined(separator: "\n").utf8))["error"]
+    }
+
+    /// Those that would ask for confirmation are told not to.
+    func adminProcess(_ arguments: [String]) throws -> Program {
+        let asking = [["node", "disable"], ["node", "rotate"], ["node", "remove"]]
+        let asks = arguments.dropFirst().first == "remove" || asking.contains(Array(arguments.prefix(2)))
+        return try Program.goproxy(
+            "goproxy-admin", arguments + ["-o", "json"] + (asks ? ["--force"] : []),
+            environment: ["GOPROXY_DATA": data])
+    }
+
     // MARK: Nodes
 
     /// Answers the uuid.
     @discardableResult
-    func addNode(_ name: String) throws -> String {
-        try control.ask("POST", "/v1/nodes", #"{"name":\#(JSON.quoted(name))}"#).text("uuid")
-    }
+    func addNode(_ name: String) throws -> String { try admin("node", "add", name).text("uuid") }
 
-    func node(_ reference: String) throws -> JSON { try control.ask("GET", "/v1/nodes/\(reference.escaped)") }
-    func nodes() throws -> [JSON] { try control.ask("GET", "/v1/nodes").list() }
+    func node(_ reference: String) throws -> JSON { try admin("node", "show", reference) }
+    func nodes() throws -> [JSON] { try admin("node", "list").list() }
 
-    func disable(node: String) throws -> JSON { try control.ask("POST", "/v1/nodes/\(node)/disable") }
+    func disable(node: String) throws -> JSON { try admin("node", "disable", node) }
     @discardableResult
-    func enable(node: String) throws -> JSON { try control.ask("POST", "/v1/nodes/\(node)/enable") }
-    func remove(node: String) throws -> JSON { try control.ask("DELETE", "/v1/nodes/\(node)") }
-    func rotate(node: String, overlapSeconds: Int = 0) throws -> JSON {
-        try control.ask("POST", "/v1/nodes/\(node)/rotate", #"{"overlapSeconds":\#(overlapSeconds)}"#)
+    func enable(node: String) throws -> JSON { try admin("node", "enable", node) }
+    func remove(node: String) throws -> JSON { try admin("node", "remove", node) }
+    func rotate(node: String, overlap: String? = nil) throws -> JSON {
+        guard let overlap else { return try admin("node", "rotate", node) }
+        return try admin("node", "rotate", node, "--overlap", overlap)
     }
 
     // MARK: Mappings
@@ -28,52 +55,65 @@ extension ManagedFleet {
     func add(
         _ kind: Kind, of node: String, name: String? = nil, listen: Endpoint = .anyPort, forward: Endpoint
     ) throws -> JSON {
-        let name = name.map { #","name":\#(JSON.quoted($0))"# } ?? ""
-        return try control.ask(
-            "POST", "/v1/mappings",
-            """
-            {"node":\(JSON.quoted(node)),"kind":"\(kind)","listen":\(place(listen)),"forward":\(place(forward))\(name)}
-            """)
+        let places = ["--listen", place(listen), "--forward", place(forward)]
+        let name = name.map { ["--name", $0] } ?? []
+        return try admin([kind.rawValue, "add", node] + places + name)
     }
 
     @discardableResult
-    func set(_ mapping: Int, listen: Endpoint? = nil, forward: Endpoint? = nil) throws -> JSON {
-        let fields = [
-            listen.map { #""listen":\#(place($0))"# }, forward.map { #""forward":\#(place($0))"# },
-        ]
-        return try control.ask(
-            "PATCH", "/v1/mappings/\(mapping)", "{" + fields.compactMap { $0 }.joined(separator: ",") + "}")
+    func set(_ kind: Kind, _ mapping: Int, listen: Endpoint) throws -> JSON {
+        try admin(kind.rawValue, "set", "\(mapping)", "--listen", place(listen))
     }
 
     @discardableResult
-    func disable(mapping: Int) throws -> JSON { try control.ask("POST", "/v1/mappings/\(mapping)/disable") }
-    @discardableResult
-    func enable(mapping: Int) throws -> JSON { try control.ask("POST", "/v1/mappings/\(mapping)/enable") }
-    @discardableResult
-    func remove(mapping: Int) throws -> JSON { try control.ask("DELETE", "/v1/mappings/\(mapping)") }
+    func set(_ kind: Kind, _ mapping: Int, forward: Endpoint) throws -> JSON {
+        try admin(kind.rawValue, "set", "\(mapping)", "--forward", place(forward))
+    }
 
-    func mapping(_ id: Int) throws -> JSON { try control.ask("GET", "/v1/mappings/\(id)") }
+    @discardableResult
+    func disable(_ kind: Kind, _ mapping: Int) throws -> JSON {
+        try admin(kind.rawValue, "disable", "\(mapping)")
+    }
+    @discardableResult
+    func enable(_ kind: Kind, _ mapping: Int) throws -> JSON {
+        try admin(kind.rawValue, "enable", "\(mapping)")
+    }
+    @discardableResult
+    func remove(_ kind: Kind, _ mapping: Int) throws -> JSON {
+        try admin(kind.rawValue, "remove", "\(mapping)")
+    }
+
+    /// All of both kinds, or one node's.
     func mappings(of node: String? = nil) throws -> [JSON] {
-        try control.ask("GET", "/v1/mappings" + (node.map { "?node=\($0.escaped)" } ?? "")).list()
+        guard let node else { return try admin("listener", "list").list() }
+        return try admin("listener", "list", "--node", node).list()
+    }
+
+    func mapping(_ id: Int) throws -> JSON {
+        guard let found = try mappings().first(where: { $0["id"] == .integer(id) }) else {
+            throw Failure("no mapping \(id)")
+        }
+        return found
     }
 
     private func place(_ endpoint: Endpoint) -> String {
-        #"{"domain":"\#(endpoint.domain)","addr":\#(JSON.quoted(endpoint.address))}"#
+        endpoint.domain == "tcp" ? endpoint.address : "\(endpoint.domain):\(endpoint.address)"
     }
 
     // MARK: Waiting for what nodes make of it
 
-    /// As the lists show it, when it has come to this state at its newest revision.
+    /// As `listener list` shows it, once it has come to this state at its newest revision. The waiting itself asks the
+    /// socket: a process for each look would keep the machine busy.
     @discardableResult
     func wait(for id: Int, _ state: String, within limit: Duration = .seconds(20)) throws -> JSON {
         var last = JSON.null
-        return try eventually("mapping \(id) is \(state)", within: limit, evidence: { "\(last)" }) {
-            guard let mapping = try mappings().first(where: { $0["id"] == .integer(id) }) else {
-                throw Failure("no mapping \(id)")
-            }
-            last = mapping
-            return mapping["state"] == .text(state) ? mapping : nil
+        _ = try eventually("mapping \(id) is \(state)", within: limit, evidence: { "\(last)" }) {
+            last = try control.ask("GET", "/v1/mappings/\(id)")
+            return last["state"] == .text(state) ? true : nil
         }
+        let listed = try mapping(id)
+        guard listed["state"] == .text(state) else { throw Failure("listed otherwise: \(listed)") }
+        return listed
     }
 
     /// Adds a mapping that works, and answers its id and where clients go.
@@ -89,7 +129,5 @@ extension ManagedFleet {
 
     // MARK: Audit
 
-    func audit(limit: Int = 1_000) throws -> [JSON] {
-        try control.ask("GET", "/v1/audit?limit=\(limit)").list()
-    }
+    func audit() throws -> [JSON] { try admin("audit", "--limit", "1000").list() }
 }
