@@ -98,6 +98,12 @@ let package = Package(
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS", "Mux", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests(
+            "FleetEndToEndTests",
+            [
+                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "TLS",
+                "Records",
+            ]),
         tests("TidyTests"),
     ]
 )

@@ -28,8 +28,8 @@ package final class ManagedServer {
     private let keys: CredentialFactory
     private let store: Store
     private var reconciler: Reconciler?
-    private var control: HTTPServer?
     private var service: ControlService?
+    private var control: HTTPServer?
 
     /// Takes the data directory: its keys, its lock, its database.
     package init(
@@ -91,7 +91,7 @@ package final class ManagedServer {
 
     /// As `Server.stop`; the records are closed when the links are.
     package func stop(drain: UInt64, _ whenStopped: @escaping () -> Void) {
-        // Whoever waits for a node's answer is told first; the socket closes when they have gone.
+        // Those who wait for a node hold the socket's threads, and this loop waits for those.
         service?.stop()
         control?.stop()
         control = nil
