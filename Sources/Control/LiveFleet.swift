@@ -29,7 +29,8 @@ package struct LiveNode: Equatable, Sendable {
     package let os: String
     /// When the link was up, in microseconds since the epoch, UTC.
     package let sinceMicroseconds: Int64
-    package let subConnections: Int
+    /// Open on its link, a second ago at most.
+    package var subConnections: Int
 
     package init(
         address: String, version: String, os: String, sinceMicroseconds: Int64, subConnections: Int

@@ -23,6 +23,9 @@ final class FleetState: TurnWork {
         var whenGone: [() -> Void] = []
         /// Times and hosts of takeovers: two machines with one uuid show here.
         var takeovers: [(at: UInt64, host: String)] = []
+        /// Times of the violations that the audit has, and how many it was spared since.
+        var violations: [UInt64] = []
+        var violationsLeftOut = 0
 
         init(_ plan: NodePlan, _ peer: Peer) {
             id = plan.id
@@ -32,7 +35,13 @@ final class FleetState: TurnWork {
     }
 
     private static let manyTakeovers = 5
-    private static let takeoverWindow: UInt64 = 600_000_000_000
+    /// The audit is kept for ever: a node that comes back and does it again gets so many entries in the window.
+    private static let manyViolations = 10
+    private static let window: UInt64 = 600_000_000_000
+    /// How old the counts that lists show may be. A thousand nodes cost some 10 µs.
+    private static let countInterval: UInt64 = 1_000_000_000
+    /// How much of a node's last seen a crash of this program may cost.
+    private static let seenInterval: UInt64 = 60_000_000_000
 
     private let server: Server
     private let store: Store
@@ -40,14 +49,17 @@ final class FleetState: TurnWork {
     private var nodes: [String: Managed] = [:]
     private var byPeer: [ObjectIdentifier: Managed] = [:]
     private var dirty: [Managed] = []
+    private var lastSeen: UInt64
 
     init(server: Server, store: Store, live: LiveNodes) {
         self.server = server
         self.store = store
         self.live = live
+        lastSeen = server.loop.now
         server.onAdmitted = { [unowned self] peer, identity, hello, address in
             admitted(peer, identity, hello, address)
         }
+        count()
     }
 
     // MARK: What is wanted
@@ -154,11 +166,23 @@ final class FleetState: TurnWork {
         finishIfGone(node)
     }
 
+    /// Again and again: what the nodes with a link have open and, less often, that they are there.
+    private func count() {
+        server.loop.schedule(after: Self.countInterval) { [weak self] in self?.count() }
+        let online = nodes.values.filter { $0.session != nil }
+        for node in online { live.setSubConnections(node.id, node.peer.openStreams) }
+        guard server.loop.now - lastSeen >= Self.seenInterval else { return }
+        lastSeen = server.loop.now
+        let ids = online.map(\.id)
+        guard !ids.isEmpty else { return }
+        store.submit { (transaction) throws(RecordsError) in try transaction.seen(ids) }
+    }
+
     /// One uuid on two machines: they take the link from each other. Once in a while that is a node that moved.
     private func noteTakeover(_ node: Managed, _ address: SocketAddress) {
         let now = server.loop.now
         guard node.peer.link != nil else { return }
-        node.takeovers.removeAll { now - $0.at > Self.takeoverWindow }
+        node.takeovers.removeAll { now - $0.at > Self.window }
         node.takeovers.append((now, address.host))
         let hosts = Set(node.takeovers.map(\.host))
         guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else { return }
@@ -169,7 +193,18 @@ final class FleetState: TurnWork {
     }
 
     private func violated(_ node: Managed, _ violation: Violation) {
-        audit(node, "violation", violation.description)
+        let now = server.loop.now
+        node.violations.removeAll { now - $0 > Self.window }
+        guard node.violations.count < Self.manyViolations else {
+            node.violationsLeftOut += 1
+            return
+        }
+        node.violations.append(now)
+        let leftOut = node.violationsLeftOut
+        node.violationsLeftOut = 0
+        audit(
+            node, "violation",
+            leftOut == 0 ? violation.description : "\(violation) (and \(leftOut) more before it)")
     }
 
     private func audit(_ node: Managed, _ action: StaticString, _ detail: String) {

@@ -28,6 +28,7 @@ package final class ManagedServer {
     private let keys: CredentialFactory
     private let store: Store
     private var reconciler: Reconciler?
+    private var service: ControlService?
     private var control: HTTPServer?
 
     /// Takes the data directory: its keys, its lock, its database.
@@ -62,6 +63,7 @@ package final class ManagedServer {
             let service = ControlService(
                 store: store, fleet: reconciler, credentials: keys, serverVersion: version,
                 directory: directory.path)
+            self.service = service
             control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
                 service.handle($0)
             }
@@ -89,6 +91,8 @@ package final class ManagedServer {
 
     /// As `Server.stop`; the records are closed when the links are.
     package func stop(drain: UInt64, _ whenStopped: @escaping () -> Void) {
+        // Those who wait for a node hold the socket's threads, and this loop waits for those.
+        service?.stop()
         control?.stop()
         control = nil
         server.stop(drain: drain) { [store] in

@@ -73,6 +73,10 @@ final class LiveNodes: Sendable {
         nodes.withLock { $0[id] = node }
     }
 
+    func setSubConnections(_ id: String, _ count: Int) {
+        nodes.withLock { $0[id]?.subConnections = count }
+    }
+
     func all() -> [String: LiveNode] {
         nodes.withLock { $0 }
     }

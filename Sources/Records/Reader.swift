@@ -1,7 +1,8 @@
 import SQLite
 
 /// Questions to the records, all answered from one moment. Valid only inside the closure that it is given to.
-package struct Reader: ~Copyable {
+/// (`~Copyable` would say so to the compiler; with it the optimiser of Swift 6.3.1 aborts while inlining.)
+package struct Reader {
     let database: Database
 
     init(_ database: Database) {

@@ -20,7 +20,7 @@ final class Readers: Sendable {
     }
 
     func read<Result: Sendable>(
-        _ body: @Sendable (borrowing Reader) throws(RecordsError) -> Result
+        _ body: @Sendable (Reader) throws(RecordsError) -> Result
     ) throws(RecordsError) -> Result {
         for slot in slots {
             if let found = slot.database.withLockIfAvailable({ answer(&$0, body) }) { return try found.get() }
@@ -36,7 +36,7 @@ final class Readers: Sendable {
     }
 
     private func answer<Answer: Sendable>(
-        _ database: inout Database?, _ body: @Sendable (borrowing Reader) throws(RecordsError) -> Answer
+        _ database: inout Database?, _ body: @Sendable (Reader) throws(RecordsError) -> Answer
     ) -> Result<Answer, RecordsError> {
         do throws(RecordsError) {
             guard !isClosed.load(ordering: .sequentiallyConsistent) else { throw .closed }

@@ -60,7 +60,7 @@ package final class Store: Sendable {
 
     /// Runs `body` on the calling thread, on a connection of its own: no writer waits for it, nor it for a writer.
     package func read<Result: Sendable>(
-        _ body: @Sendable (borrowing Reader) throws(RecordsError) -> Result
+        _ body: @Sendable (Reader) throws(RecordsError) -> Result
     ) throws(RecordsError) -> Result {
         try readers.read(body)
     }

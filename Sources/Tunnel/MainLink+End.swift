@@ -73,10 +73,13 @@ extension MainLink {
     ) {
         guard !isOver, !isClosing else { return }
         closeEnd = end
+        let open = openStreams
         multiplexer.goAway(reason, retryAfterMilliseconds: retryAfterMilliseconds)
         for sub in subConnections {
             if let sub, reason == .revoked || multiplexer.isLive(sub.stream) { sub.abort(closeReason) }
         }
+        // Counted now: when the link ends, none is left.
+        closeEnd.subConnections = open - openStreams
         closeOrderly()
     }
 
@@ -146,7 +149,7 @@ extension MainLink {
         bulk.removeAll()
         records.output.removeAll()
         var ended = reason
-        ended.subConnections = open - openStreams
+        ended.subConnections = closeEnd.subConnections + open - openStreams
         closeEnd = ended
         peer.ended(self, ended)
     }
