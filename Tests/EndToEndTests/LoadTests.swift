@@ -96,6 +96,35 @@ struct LoadTests {
         }
     }
 
+    /// As under a log reader that hangs: a full pipe must not stop the thread that moves the bytes.
+    @Test(arguments: Kind.allCases)
+    func `a log that nobody reads holds up nothing, and the lines lost are counted`(kind: Kind) throws {
+        let echo = try TargetServer.echo()
+        try withTunnel(kind, to: echo.endpoint, { $0.serverFlags = ["-verbose"] }) { pair in
+            let entrance = try pair.entrance()
+            let talker = try pair.connect()
+            pair.server.setReading(false)
+            // Two lines each of over 100 bytes, into a pipe that holds 64 KiB.
+            for _ in 0..<700 { try Socket.connect(to: entrance, limit: .seconds(5)).requireEcho() }
+            try talker.requireEcho()
+            pair.server.setReading(true)
+            _ = try eventually("the pipe is empty", evidence: { pair.logs }) {
+                try Socket.connect(to: entrance).requireEcho()
+                return pair.server.log.contains { $0.event == "log-lines-lost" } ? true : nil
+            }
+            let lost = try pair.server.waitForLog("log-lines-lost")
+            #expect((Int(lost["count"]) ?? 0) > 100, "\(lost)")
+            pair.server.setReading(false)
+            for _ in 0..<700 { try Socket.connect(to: entrance, limit: .seconds(5)).requireEcho() }
+            talker.close()
+            _ = try eventually("the targets end") { echo.open == 0 ? true : nil }
+            pair.server.send(SIGTERM)
+            #expect(try pair.server.waitForExit(within: .seconds(5)) == .exit(0))
+            pair.server.setReading(true)
+            try pair.restartServer()
+        }
+    }
+
     /// Out of descriptors, a listener that closes or an accept loop that spins would end the service.
     @Test(arguments: Kind.allCases)
     func `clients beyond the limit of descriptors are turned away, and later ones served`(kind: Kind) throws {

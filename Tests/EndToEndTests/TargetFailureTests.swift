@@ -116,7 +116,11 @@ struct TargetFailureTests {
             for program in [pair.server, pair.node] {
                 let opened = try program.waitForLog("sub-connection-opened", where: ["mapping": "1"])
                 #expect(opened["client"].hasPrefix("127.0.0.1:"), "\(opened)")
+                // A node that listens is not told where the server forwards to.
+                let knows = program === pair.server || kind == .listener
+                #expect(opened["target"] == (knows ? target.endpoint.description : "-"), "\(opened)")
                 let closed = try program.waitForLog("sub-connection-closed", where: ["mapping": "1"])
+                #expect(closed["target"] == opened["target"], "\(closed)")
                 #expect(closed["up"] == "1234" && closed["down"] == "5000", "\(closed)")
                 #expect(
                     closed["client"] == opened["client"] && Int(closed["duration-ms"]) != nil, "\(closed)")

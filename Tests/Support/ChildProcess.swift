@@ -14,6 +14,7 @@ final class ChildProcess: Sendable {
         var lines: [(stream: Stream, text: String)] = []
         var partial: [Stream: [UInt8]] = [:]
         var openPipes = 2
+        var isRead = true
         var status: Int32?
     }
 
@@ -87,6 +88,7 @@ final class ChildProcess: Sendable {
             var buffer = [UInt8](repeating: 0, count: 65_536)
             while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 {
                 state.with { $0.take(buffer[..<count], stream) }
+                while !state.get().isRead { usleep(5_000) }
             }
             close(descriptor)
             state.with { state in

@@ -52,7 +52,10 @@ package final class Program: Sendable {
         return (tests as NSString).deletingLastPathComponent
     }()
 
-    deinit { kill() }
+    deinit {
+        setReading(true)
+        kill()
+    }
 
     package var pid: pid_t { child.pid }
     package var isRunning: Bool { child.state.get().status == nil }
@@ -102,6 +105,9 @@ package final class Program: Sendable {
     package var errors: [String] { child.state.get().lines.filter { $0.stream == .error }.map(\.text) }
     package var log: [LogLine] { errors.compactMap(LogLine.init) }
     package var mark: Mark { errors.count }
+
+    /// Lets both outputs fill up, as a log reader does that hangs, or goes on reading them.
+    package func setReading(_ isRead: Bool) { child.state.with { $0.isRead = isRead } }
 
     package func write(_ bytes: [UInt8]) throws { try child.write(bytes) }
 
