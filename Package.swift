@@ -27,7 +27,7 @@ let package = Package(
     products: [
         .executable(name: "goproxy-server", targets: ["goproxy-server"]),
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
-        .executable(name: "goproxy-admin", targets: ["goproxy-admin"]),
+        .executable(name: "goproxy-admin", targets: ["TLS", "goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
     ],
     targets: [
@@ -64,7 +64,12 @@ let package = Package(
         program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
         program("goproxy-admin", ["Admin"]),
-        program("goproxy-bench", ["Flags", "CLinux", "Tunnel", "goproxy-server", "goproxy-node"]),
+        program(
+            "goproxy-bench",
+            [
+                "CLinux", "Fleet", "Flags", "HTTP", "Reactor", "Records", "TLS", "Tunnel", "goproxy-server",
+                "goproxy-node",
+            ]),
 
         // Writes until it is killed: the test of the records' promise needs a process to kill.
         .executableTarget(
@@ -77,7 +82,8 @@ let package = Package(
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Records", "HTTP"]),
-        tests("AdminTests", ["Admin", "Control", "Fleet", "HTTP", "Records", "goproxy-admin"]),
+        tests(
+            "AdminTests", ["Admin", "Control", "Flags", "Fleet", "HTTP", "Records", "TLS", "goproxy-admin"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),

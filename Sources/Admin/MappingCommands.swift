@@ -78,14 +78,19 @@ struct MappingCommands: Sendable {
     // MARK: After a change
 
     private func finish(_ session: Session, _ json: [UInt8], _ done: String) throws(AdminError) {
-        guard session.arguments.waits else {
-            return try session.print(json) { () throws(AdminError) in
-                let mapping = try session.decode(json, as: MappingRecord.self)
-                return "\(done) \(Self.line(mapping))\n"
-            }
-        }
         let mapping = try session.decode(json, as: MappingRecord.self)
-        let (waited, isOver) = try wait(session, mapping)
+        func report() throws(AdminError) {
+            try session.print(json) { () throws(AdminError) in "\(done) \(Self.line(mapping))\n" }
+        }
+        guard session.arguments.waits else { return try report() }
+        let (waited, isOver): ([UInt8], Bool)
+        do throws(AdminError) {
+            (waited, isOver) = try wait(session, mapping)
+        } catch {
+            // What was recorded stays recorded, and its id is needed.
+            try report()
+            throw error
+        }
         let now = try session.decode(waited, as: MappingRecord.self)
         try session.print(waited) { () throws(AdminError) in
             "\(done) \(Self.line(now)): \(Self.outcome(now))\n"

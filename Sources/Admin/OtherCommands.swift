@@ -53,7 +53,8 @@ enum OtherCommands {
                 table.append([
                     "\(TimeText.both(entry.at, now: session.console.now()))", TextTable.Cell(entry.actor),
                     TextTable.Cell(entry.action), TextTable.Cell(entry.node),
-                    TextTable.Cell(entry.mapping.map { String($0) }), TextTable.Cell(entry.detail),
+                    TextTable.Cell(entry.mapping.map { String($0) }),
+                    TextTable.Cell(entry.detail ?? change(entry)),
                 ])
             }
             return table.text
@@ -63,6 +64,38 @@ enum OtherCommands {
     static func version(_ session: Session) throws(AdminError) {
         let json: JSONValue = ["version": .string(Version.number)]
         try session.print(jsonText(json)) { () throws(AdminError) in Version.text(Verb.program) + "\n" }
+    }
+
+    /// What is different after, in the words of the record; of what was added or removed, its addresses.
+    private static func change(_ entry: AuditAnswer) -> String? {
+        let told = ["name", "tags", "listen", "forward"]
+        switch (entry.before, entry.after) {
+        case (.object(let before), .object(let after)):
+            let changes = told.compactMap { key -> String? in
+                guard let old = before[key], let new = after[key], old != new else { return nil }
+                return "\(key): \(words(old)) to \(words(new))"
+            }
+            return changes.joined(separator: "; ")
+        case (.object(let record), nil), (nil, .object(let record)):
+            guard let listen = record["listen"], let forward = record["forward"] else { return nil }
+            return "\(words(listen)) to \(words(forward))"
+        default: return nil
+        }
+    }
+
+    private static func words(_ value: JSONValue) -> String {
+        switch value {
+        case .string(let text): text
+        case .object(let fields) where fields.isEmpty: "none"
+        case .object(let fields):
+            if case .string(let domain) = fields["domain"], case .string(let address) = fields["addr"] {
+                "\(domain) \(address)"
+            } else {
+                fields.sorted { $0.key < $1.key }.map { "\($0.key)=\(words($0.value))" }.joined(
+                    separator: " ")
+            }
+        default: "none"
+        }
     }
 
     /// Two arrays as one.

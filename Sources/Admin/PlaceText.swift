@@ -27,6 +27,14 @@ enum PlaceText {
         }
     }
 
+    /// A flag is read once, so an address that is there already came with `--json`, or comes with it now.
+    static func put(_ place: Place, into slot: inout Place?) throws(FlagError) {
+        guard slot == nil else {
+            throw FlagError("--json gives both addresses, --listen and --forward one each")
+        }
+        slot = place
+    }
+
     private static func place(_ endpoint: Endpoint) -> Place {
         Place(domain: endpoint.domain.rawValue, addr: endpoint.address)
     }

@@ -144,19 +144,17 @@ extension Verb {
             $0.name = $1
         },
         .custom(
-            "listen", value: "address", help: "where connections are accepted", parse: PlaceText.parse,
-            set: { $0.listen = $1 }),
+            "listen", value: "address", help: "where connections are accepted", parse: PlaceText.parse
+        ) { (arguments, place) throws(FlagError) in try PlaceText.put(place, into: &arguments.listen) },
         .custom(
-            "forward", value: "address", help: "what the other side dials for them", parse: PlaceText.parse,
-            set: { $0.forward = $1 }),
+            "forward", value: "address", help: "what the other side dials for them", parse: PlaceText.parse
+        ) { (arguments, place) throws(FlagError) in try PlaceText.put(place, into: &arguments.forward) },
         .custom(
             "json", value: "mapping", help: "both addresses as the flags of goproxy-server take them",
             parse: PlaceText.parseBoth
         ) { (arguments, places) throws(FlagError) in
-            guard arguments.listen == nil, arguments.forward == nil else {
-                throw FlagError("--listen and --forward say it already")
-            }
-            (arguments.listen, arguments.forward) = places
+            try PlaceText.put(places.0, into: &arguments.listen)
+            try PlaceText.put(places.1, into: &arguments.forward)
         },
     ]
 

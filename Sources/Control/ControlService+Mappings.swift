@@ -59,7 +59,8 @@ extension ControlService {
         }
         defer { waits.finish() }
         let id = first.id
-        let deadline = ContinuousClock.now + .seconds(call.number("timeout") ?? 30)
+        let begin = ContinuousClock.now
+        let timeout = Duration.seconds(call.number("timeout") ?? 30)
         while true {
             let current = try control { () throws(RecordsError) in
                 try store.read { (reader) throws(RecordsError) in try reader.mapping(id: id) }
@@ -68,7 +69,8 @@ extension ControlService {
                 throw ControlError(RecordsError(.notFound, "\(first.sentenceName) was removed meanwhile"))
             }
             if isSettled(current, revision) { return Reply(WaitAnswer(record: current, timedOut: false)) }
-            guard ContinuousClock.now < deadline, waits.pause() else {
+            let waited = ContinuousClock.now - begin
+            guard waited < timeout, waits.pause(after: waited) else {
                 return Reply(WaitAnswer(record: current, timedOut: true))
             }
         }

@@ -78,10 +78,13 @@ extension ControlService {
     func rotateNode(_ call: Call) throws(ControlError) -> Reply {
         let reference = call.segment("node")
         let overlap = call.integer("overlapSeconds") ?? 0
+        // Found before a key is derived for it, which takes a while.
+        let id = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in try reader.node(reference).id }
+        }
         let (new, record) = try newCredential()
         let node = try write(call) { (transaction) throws(RecordsError) in
-            try transaction.addCredential(
-                try transaction.reader.node(reference).id, record, overlapSeconds: overlap)
+            try transaction.addCredential(id, record, overlapSeconds: overlap)
         }
         fleet.changed(nodes: [node.id])
         let ended = overlap == 0 ? fleet.disconnect(node: node.id, reason: "uuid-rotated") : 0

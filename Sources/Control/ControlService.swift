@@ -107,7 +107,8 @@ package final class ControlService: Sendable {
     }
 
     private func refuse(_ error: ControlError, headers: [String: String] = [:]) -> HTTPResponse {
-        if error.status >= 500 {
+        // In the admin's process the caller prints it.
+        if error.status == 500, fleet.isLive {
             Log.limited(
                 .error, "control-failed", key: error.code, ("code", error.code), ("error", error.message))
         }

@@ -11,7 +11,7 @@ package final class HTTPServer: Sendable {
     package typealias Handler = @Sendable (HTTPRequest) -> HTTPResponse
 
     package struct Limits: Sendable {
-        /// Each costs a thread; those beyond wait in the socket's queue until one ends.
+        /// Each costs a thread; those beyond are closed at once.
         package var connections = 64
         /// Without a byte in either direction. Longer than any handler blocks (60 s), so that a waiting client is kept.
         package var idleSeconds = 75

@@ -13,9 +13,12 @@ package enum StandardError {
 }
 
 /// Writes each line with one `write` to a descriptor, which stays the caller's.
+///
+/// A reader that stops reading must not stop the program: the loops write their own lines. So a line that would wait is
+/// dropped and counted. For a pipe the question is exact: it is writable when 4,096 bytes fit, and a line has fewer.
 package final class DescriptorSink: Sendable {
     private let descriptor: Int32
-    /// Lines that a full, non-blocking pipe did not take. Told before the first line that it takes again.
+    /// Lines that a full pipe did not take. Told before the first line that it takes again.
     private let lost = Atomic<Int>(0)
 
     package init(descriptor: Int32) {
@@ -32,6 +35,8 @@ package final class DescriptorSink: Sendable {
 
     private func writeWhole(_ line: String) -> Bool {
         var text = line + "\n"
+        var question = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&question, 1, 0) == 1 else { return false }
         return text.withUTF8 { bytes in
             while Glibc.write(descriptor, bytes.baseAddress, bytes.count) < 0 {
                 if errno != EINTR { return false }

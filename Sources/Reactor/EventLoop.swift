@@ -21,13 +21,14 @@ package final class EventLoop {
     private var running: [any TurnWork] = []
     private var isStopped = false
 
-    /// A loop on the system's sockets and clock.
-    package convenience init() throws(SystemError) {
+    /// A loop on the system's sockets and clock. `wrap` may put something between the loop and its network.
+    package convenience init(wrap: (SystemNetwork) -> any Network = { $0 }) throws(SystemError) {
         let poller = try EpollPoller()
         let mailbox = try Mailbox()
         poller.add(mailbox.descriptor, WakeUp(descriptor: mailbox.descriptor), edgeTriggered: true)
-        self.init(poller: poller, network: SystemNetwork(poller: poller), mailbox: mailbox)
-        (network as? SystemNetwork)?.loop = self
+        let system = SystemNetwork(poller: poller)
+        self.init(poller: poller, network: wrap(system), mailbox: mailbox)
+        system.loop = self
     }
 
     /// A loop on another world; used by simulations.

@@ -93,6 +93,8 @@ extension Transaction {
         return before
     }
 
+    // Swift 6.3.1 crashes when it inlines this into a function that makes an optional of the result.
+    @inline(never)
     func require(nodeID id: String) throws(RecordsError) -> NodeRecord {
         guard let node = try reader.node(id: id) else {
             throw RecordsError(.notFound, "no node has the id \(Quoted(id))")

@@ -80,6 +80,7 @@ extension MainLink {
         while let frame = try reader.next() {
             let event = try multiplexer.receive(frame, now: loop.now)
             if case .data(let id, let bytes) = event {
+                hasReceivedData = true
                 if run.sub?.stream != id || run.isFull {
                     run.deliver()
                     guard let sub = find(id) else {

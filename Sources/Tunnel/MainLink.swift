@@ -26,6 +26,10 @@ package final class MainLink: TransportHandler, TurnWork {
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
+    /// DATA has come since the round trip was last looked at.
+    var hasReceivedData = false
+    private var lastMeasured: UInt64 = 0
+    private static let measureInterval: UInt64 = 1_000_000_000
     /// Nothing is opened, read or sent any more but the last words.
     var isClosing = false
     package internal(set) var isOver = false
@@ -89,7 +93,8 @@ package final class MainLink: TransportHandler, TurnWork {
         insert(new)
         if settings.isVerbose {
             Log.info(
-                "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", address))
+                "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", address),
+                ("target", peer.targetText(of: mapping)))
         }
         new.readIfPossible()
         schedule()
@@ -169,6 +174,7 @@ package final class MainLink: TransportHandler, TurnWork {
         guard !isOver else { return }
         receive()
         guard !isOver else { return }
+        measureRoundTrip()
         if hasSaidGoodbye {
             flush()
             return finishClosing()
@@ -185,6 +191,15 @@ package final class MainLink: TransportHandler, TurnWork {
         if multiplexer.hasSentGoAway, openStreams == 0 { return closeOrderly() }
         let canRead = transport.isReadable && records.output.count < Self.outputLimit
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
+    }
+
+    /// Windows are sized by the shortest round trip. One taken at the link's start may be ten times too long (a busy machine
+    /// is all it takes), and windows would grow as much too large; so it is looked for while data flows.
+    private func measureRoundTrip() {
+        guard hasReceivedData, loop.now - lastMeasured >= Self.measureInterval else { return }
+        hasReceivedData = false
+        lastMeasured = loop.now
+        multiplexer.ping(now: loop.now)
     }
 
     /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue

@@ -145,6 +145,12 @@ package final class Peer {
         throw .unknownMapping
     }
 
+    /// For logs. A node does not know where the server dials for its peer listeners.
+    func targetText(of mapping: UInt32) -> String {
+        if case .forward(let endpoint) = parts[mapping]?.task { return "\(endpoint)" }
+        return mappings[mapping].map { "\($0.forward)" } ?? "-"
+    }
+
     func listenerChanged(_ listener: Listener) {
         log(listener.state, of: listener.part, listen: listener.description)
         onListenerState?(listener.part.id, listener.state)

@@ -240,6 +240,7 @@ final class SubConnection: TransportHandler {
         let (up, down) = isOpener ? (fromSocket, toSocket) : (toSocket, fromSocket)
         Log.info(
             "sub-connection-closed", ("mapping", mapping), ("node", link.peer.name), ("client", client.text),
+            ("target", link.peer.targetText(of: mapping)),
             ("reason", reason), ("up", up), ("down", down),
             ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
     }

@@ -16,6 +16,10 @@ struct Main {
             guard let options = try parse() else { return }
             let temporary = try TemporaryFolder()
             try endOnSignal(temporary)
+            if let nodes = options.fleet {
+                defer { Program.endAll() }
+                return try FleetBench(nodes: nodes, options: options, in: temporary).run()
+            }
             var bench = Bench(options, temporary)
             let started = Date()
             let outcome: Result<Void, BenchError>

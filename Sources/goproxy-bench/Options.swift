@@ -15,6 +15,7 @@ struct Options {
     var only = Section.allCases
     var retries = 0
     var direct = false
+    var fleet: Int?
     var bin: String?
     var json: String?
     var verbose = false
@@ -53,6 +54,9 @@ struct Options {
             .custom(
                 "only", value: "list", help: "sections to run", default: "memory,throughput,echo,short",
                 parse: parseSections, set: { $0.only = $1 }),
+            .int(
+                "fleet", help: "instead of traffic: a server with this many nodes of 20 mappings each", in: 1...5_000
+            ) { $0.fleet = $1 },
             .bool("direct", help: "only the direct connection: what this machine and the load can do") {
                 $0.direct = $1
             },

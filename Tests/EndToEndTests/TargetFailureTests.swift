@@ -114,9 +114,12 @@ struct TargetFailureTests {
             try client.shutdownWriting()
             try client.receiveToEnd(Content(seed: 1), 0..<5_000)
             for program in [pair.server, pair.node] {
-                try program.waitForLog("sub-connection-opened", where: ["mapping": "1"])
+                let opened = try program.waitForLog("sub-connection-opened", where: ["mapping": "1"])
+                #expect(opened["client"].hasPrefix("127.0.0.1:"), "\(opened)")
                 let closed = try program.waitForLog("sub-connection-closed", where: ["mapping": "1"])
                 #expect(closed["up"] == "1234" && closed["down"] == "5000", "\(closed)")
+                #expect(
+                    closed["client"] == opened["client"] && Int(closed["duration-ms"]) != nil, "\(closed)")
                 #expect(["client-eof", "target-eof"].contains(closed["reason"]), "\(closed)")
             }
         }

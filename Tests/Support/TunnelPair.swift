@@ -99,8 +99,9 @@ package final class TunnelPair {
     /// Waits for the link and, unless told otherwise, for each mapping's listener.
     package func waitUntilUp(serverMark: Program.Mark = 0, nodeMark: Program.Mark = 0) throws {
         try explained {
+            // A node that has lost its link waits at random, up to 30 s once it has lost several.
+            try node.waitForLog("link-up", after: nodeMark, within: .seconds(40))
             try server.waitForLog("link-up", after: serverMark)
-            try node.waitForLog("link-up", after: nodeMark)
             guard setup.waitsForListeners else { return }
             for (index, entry) in mappings.enumerated() {
                 let wanted = ["mapping": "\(index + 1)", "kind": entry.kind.rawValue]

@@ -40,7 +40,10 @@ extension Refusal {
     ]
 
     static let uuids: [Refusal] = [
-        Refusal("no uuid", both, ["-port", "1"], says: ["uuid"]),
+        Refusal("no uuid", node, ["-port", "1"], says: ["uuid"]),
+        Refusal(
+            "mappings without the uuid of their node", server, ["-port", "0", "-listener", good],
+            says: ["uuid", "-listener"]),
         Refusal("an empty -uuid", both, ["-port", "1", "-uuid", ""], says: ["uuid", "empty"]),
         Refusal(
             "an empty GOPROXY_UUID", both, ["-port", "1"], environment: ["GOPROXY_UUID": ""],

@@ -1,0 +1,188 @@
+import Control
+import Foundation
+import HTTP
+import Records
+import Support
+import Testing
+
+struct RouteTests {
+    private typealias Step = (method: String, path: String, address: String, body: String, status: Int)
+
+    /// Each route once, in an order in which all succeed.
+    private static let steps: [Step] = [
+        ("POST", "/v1/nodes", "/v1/nodes", #"{"name":"edge-07","tags":{"site":"paris"}}"#, 201),
+        ("GET", "/v1/nodes", "/v1/nodes?tag=site=paris&state=enabled", "", 200),
+        ("GET", "/v1/nodes/{node}", "/v1/nodes/edge", "", 200),
+        (
+            "PATCH", "/v1/nodes/{node}", "/v1/nodes/edge-07",
+            #"{"name":"edge-7","tags":{"rack":"3"},"removeTags":["site"]}"#, 200
+        ),
+        ("POST", "/v1/nodes/{node}/disable", "/v1/nodes/edge-7/disable", "", 200),
+        ("POST", "/v1/nodes/{node}/enable", "/v1/nodes/edge-7/enable", "", 200),
+        ("POST", "/v1/nodes/{node}/rotate", "/v1/nodes/edge-7/rotate", #"{"overlapSeconds":60}"#, 200),
+        (
+            "POST", "/v1/mappings", "/v1/mappings",
+            """
+            {"node":"edge-7","kind":"listener","name":"rdp","listen":{"domain":"tcp","addr":"0.0.0.0:1"},
+            "forward":{"addr":"127.0.0.1:3389"}}
+            """, 201
+        ),
+        ("GET", "/v1/mappings", "/v1/mappings?node=edge-7&kind=listener", "", 200),
+        ("GET", "/v1/mappings/{mapping}", "/v1/mappings/edge-7%2Frdp?kind=listener", "", 200),
+        ("PATCH", "/v1/mappings/{mapping}", "/v1/mappings/1", #"{"forward":{"addr":"127.0.0.1:3390"}}"#, 200),
+        ("POST", "/v1/mappings/{mapping}/disable", "/v1/mappings/rdp/disable", "", 200),
+        ("GET", "/v1/mappings/{mapping}/wait", "/v1/mappings/1/wait?timeout=1", "", 200),
+        ("POST", "/v1/mappings/{mapping}/enable", "/v1/mappings/1/enable", "", 200),
+        ("DELETE", "/v1/mappings/{mapping}", "/v1/mappings/1", "", 200),
+        ("GET", "/v1/status", "/v1/status", "", 200),
+        ("DELETE", "/v1/nodes/{node}", "/v1/nodes/edge-7", "", 200),
+        ("GET", "/v1/audit", "/v1/audit?since=2020-01-01T00:00:00Z&limit=1000", "", 200),
+        ("GET", "/v1/openapi.json", "/v1/openapi.json", "", 200),
+    ]
+
+    @Test(arguments: [false, true])
+    func `every route answers as the document says`(throughSocket: Bool) throws {
+        let fixture = try ControlFixture()
+        let schema = try JSONSchema(document: fixture.ask("GET", "/v1/openapi.json").body)
+        let socket = fixture.directory + "/control.sock"
+        let server = try HTTPServer(unixSocket: socket) { [service = fixture.service] in service.handle($0) }
+        defer { server.stop() }
+        #expect(Self.steps.count == Route.all.count)
+        for (method, path, address, body, status) in Self.steps {
+            let answer =
+                throughSocket
+                ? try curl(socket, method, address, body) : fixture.ask(method, address, body)
+            #expect(answer.status == status, "\(method) \(address): \(answer.text)")
+            let faults = schema.faults(in: answer.body, schema.answer(method, path, status: status))
+            if path != "/v1/openapi.json" { #expect(faults == [], "\(method) \(address)") }
+        }
+    }
+
+    /// Anyone can use the socket with curl.
+    private func curl(_ socket: String, _ method: String, _ address: String, _ body: String) throws
+        -> HTTPResponse
+    {
+        let process = Process()
+        let pipe = Pipe()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments =
+            [
+                "curl", "-sS", "--max-time", "20", "-w", "\n%{http_code}", "--unix-socket", socket, "-X",
+                method,
+                "http://localhost\(address)",
+            ] + (body.isEmpty ? [] : ["-d", body])
+        process.standardOutput = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        let text = String(decoding: data, as: UTF8.self)
+        let end = text.lastIndex(of: "\n") ?? text.startIndex
+        return HTTPResponse(
+            status: Int(text[end...].dropFirst()) ?? 0, body: Array(text[..<end].utf8))
+    }
+
+    private static let bad: [(method: String, address: String, body: String, status: Int, code: String)] = [
+        ("GET", "/v1/nothing", "", 404, "no-such-path"),
+        ("GET", "/v2/nodes", "", 404, "no-such-path"),
+        ("GET", "/v1/nodes/a/b/c", "", 404, "no-such-path"),
+        ("PUT", "/v1/nodes", "", 405, "no-such-method"),
+        ("GET", "/v1/nodes?stat=enabled", "", 400, "invalid"),
+        ("GET", "/v1/nodes?state=sleepy", "", 400, "invalid"),
+        ("GET", "/v1/nodes/'; drop table nodes; --", "", 404, "not-found"),
+        ("POST", "/v1/nodes", "", 400, "invalid"),
+        ("POST", "/v1/nodes", "{", 400, "invalid"),
+        ("POST", "/v1/nodes", "[]", 400, "invalid"),
+        ("POST", "/v1/nodes", "7", 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":7}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"a","nmae":"b"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"a","tags":{"k":7}}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"a","tags":["k"]}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":""}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"Edge 07"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"a\u0000b"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"\u001b[31m"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"𝕳"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"'; drop table nodes; --"}"#, 400, "invalid"),
+        ("POST", "/v1/nodes", #"{"name":"known-a"}"#, 409, "conflict"),
+        ("PATCH", "/v1/nodes/known-a", #"{"name":"known-b"}"#, 409, "conflict"),
+        ("PATCH", "/v1/nodes/known-a", #"{"tags":{"k\n":"v"}}"#, 400, "invalid"),
+        ("PATCH", "/v1/nodes/known-a", #"{"removeTags":"k"}"#, 400, "invalid"),
+        ("GET", "/v1/nodes/known", "", 409, "ambiguous"),
+        ("DELETE", "/v1/nodes/known", "", 409, "ambiguous"),
+        ("POST", "/v1/nodes/nobody/disable", "", 404, "not-found"),
+        ("POST", "/v1/nodes/known-a/rotate", #"{"overlapSeconds":-1}"#, 400, "invalid"),
+        ("POST", "/v1/nodes/known-a/rotate", #"{"overlapSeconds":1e30}"#, 400, "invalid"),
+        ("POST", "/v1/nodes/known-a/rotate", #"{"overlapSeconds":"1"}"#, 400, "invalid"),
+        ("GET", "/v1/mappings?node=nobody", "", 404, "not-found"),
+        ("GET", "/v1/mappings?kind=both", "", 400, "invalid"),
+        ("GET", "/v1/mappings/99", "", 404, "not-found"),
+        ("GET", "/v1/mappings/1?kind=peer-listener", "", 404, "not-found"),
+        ("GET", "/v1/mappings/99999999999999999999", "", 404, "not-found"),
+        ("GET", "/v1/mappings/1/wait?timeout=61", "", 400, "invalid"),
+        ("GET", "/v1/mappings/1/wait?revision=x", "", 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"listen":{"domain":"udp","addr":"127.0.0.1:1"}}"#, 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"listen":{"addr":"nonsense"}}"#, 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"listen":{"addr":"127.0.0.1:99999"}}"#, 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"forward":{"addr":"127.0.0.1:0"}}"#, 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"listen":{}}"#, 400, "invalid"),
+        ("PATCH", "/v1/mappings/1", #"{"listen":{"addr":"a:1","port":1}}"#, 400, "invalid"),
+        (
+            "POST", "/v1/mappings",
+            #"{"node":"known-a","kind":"both","listen":{"addr":"a:1"},"forward":{"addr":"a:1"}}"#, 400,
+            "invalid"
+        ),
+        (
+            "POST", "/v1/mappings",
+            #"{"node":"nobody","kind":"listener","listen":{"addr":"a:1"},"forward":{"addr":"a:1"}}"#, 404,
+            "not-found"
+        ),
+        (
+            "POST", "/v1/mappings",
+            #"{"node":"known-b","kind":"listener","listen":{"addr":":5000"},"forward":{"addr":"a:1"}}"#, 409,
+            "conflict"
+        ),
+        ("DELETE", "/v1/mappings/no%2Fsuch", "", 404, "not-found"),
+        ("GET", "/v1/audit?since=yesterday", "", 400, "invalid"),
+        ("GET", "/v1/audit?limit=0", "", 400, "invalid"),
+        ("GET", "/v1/audit?cursor=-1", "", 400, "invalid"),
+    ]
+
+    @Test func `bad requests are refused with a code and a sentence, and change nothing`() throws {
+        let fixture = try ControlFixture()
+        try fixture.add("known-a")
+        try fixture.add("known-b")
+        try fixture.addMapping("known-a", listen: "0.0.0.0:5000", name: "web")
+        let schema = try JSONSchema(document: fixture.ask("GET", "/v1/openapi.json").body)
+        _ = fixture.fleet.takeCalls()
+        let before = fixture.ask("GET", "/v1/nodes").text + fixture.ask("GET", "/v1/mappings").text
+        for (method, address, body, status, code) in Self.bad {
+            let answer = fixture.ask(method, address, body)
+            #expect(
+                answer.status == status && answer.errorCode == code,
+                "\(method) \(address) \(body): \(answer.text)")
+            #expect(schema.faults(in: answer.body, schema.error("GET", "/v1/nodes")) == [])
+            let isPlain = answer.text.unicodeScalars.allSatisfy { $0.value >= 32 && $0.value != 127 }
+            #expect(isPlain, "\(method) \(address)")
+        }
+        #expect(fixture.ask("GET", "/v1/nodes").text + fixture.ask("GET", "/v1/mappings").text == before)
+        #expect(fixture.fleet.takeCalls() == [], "nothing was changed")
+    }
+
+    @Test func `a body nested without end is refused`() throws {
+        let fixture = try ControlFixture()
+        for text in ["[", #"{"name":"#] {
+            let answer = fixture.ask("POST", "/v1/nodes", String(repeating: text, count: 100_000))
+            #expect(answer.status == 400)
+        }
+    }
+
+    @Test func `an ambiguous name lists the candidates`() throws {
+        let fixture = try ControlFixture()
+        for name in ["edge-1", "edge-2", "other"] { try fixture.add(name) }
+        let answer = fixture.ask("GET", "/v1/nodes/edge")
+        #expect(
+            answer.text.contains("edge-1") && answer.text.contains("edge-2") && !answer.text.contains("other")
+        )
+        #expect(fixture.ask("GET", "/v1/nodes/oth").status == 200)
+    }
+}
