@@ -3,11 +3,12 @@ import PackageDescription
 
 // The floors of this package; Tests/TidyTests checks each target's imports against them, with the reasons.
 //
-//     4  goproxy-server  goproxy-node  goproxy-bench        goproxy-admin
-//     3  Tunnel, and above it Fleet (the server's own)      Control, and above both Admin
-//     2  Mux   Reactor   TLS         Records
-//     1  Buffers   Logging   Flags   SQLite    HTTP
-//     0  CLinux   COpenSSL           CSQLite   CMicrohttpd   CCurl   migrations
+//     4  goproxy-server  goproxy-node  goproxy-admin  goproxy-bench
+//     3  Tunnel                    Control
+//        Fleet (the server's own: joins both columns), Admin
+//     2  Mux   Reactor   TLS       Records
+//     1  Buffers   Logging         SQLite   HTTP   Flags
+//     0  CLinux   COpenSSL         CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {

@@ -1,5 +1,5 @@
 import Control
-import Dispatch
+import Glibc
 import Logging
 import Reactor
 import Records
@@ -82,18 +82,32 @@ final class LiveNodes: Sendable {
     }
 }
 
-/// One number that a thread waits for.
+/// One number that a thread waits for, through a pipe.
 private final class Answer: Sendable {
-    private let number = Mutex<Int?>(nil)
-    private let given = DispatchSemaphore(value: 0)
+    private let reading: Int32
+    private let writing: Int32
 
-    func give(_ value: Int) {
-        number.withLock { $0 = value }
-        given.signal()
+    init() {
+        var ends: [Int32] = [-1, -1]
+        // Without descriptors nothing is waited for: the answer is then unknown, and 0 is said.
+        _ = pipe(&ends)
+        (reading, writing) = (ends[0], ends[1])
     }
 
-    func wait(milliseconds: Int) -> Int? {
-        _ = given.wait(timeout: .now() + .milliseconds(milliseconds))
-        return number.withLock { $0 }
+    deinit {
+        close(reading)
+        close(writing)
+    }
+
+    func give(_ value: Int) {
+        var value = Int64(value)
+        _ = write(writing, &value, 8)
+    }
+
+    func wait(milliseconds: Int32) -> Int? {
+        var question = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
+        guard reading >= 0, poll(&question, 1, milliseconds) == 1 else { return nil }
+        var value: Int64 = 0
+        return read(reading, &value, 8) == 8 ? Int(value) : nil
     }
 }

@@ -69,10 +69,11 @@ package final class EventLoop {
         turnWork.append(work)
     }
 
-    /// Calls `action` once, `nanoseconds` from now. Cancel it, or let go of the timer's owner in `action`.
+    /// Calls `action` once, `nanoseconds` from now, but not in this turn: a timer that sets itself again at once must not
+    /// keep the loop from everything else. Cancel it, or let go of the timer's owner in `action`.
     @discardableResult
     package func schedule(after nanoseconds: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
-        let (deadline, overflow) = now.addingReportingOverflow(nanoseconds)
+        let (deadline, overflow) = now.addingReportingOverflow(max(nanoseconds, 1))
         let timer = LoopTimer(deadline: overflow ? .max : deadline, action: action)
         timers.insert(timer)
         return timer

@@ -30,6 +30,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         }
         // Inherited by the accepted sockets: set once here instead of on each.
         StreamSocket.setClientOptions(descriptor, family)
+        if address.isLoopback { StreamSocket.stopPacing(descriptor) }
         var result = address.withSockaddr { bind(descriptor, $0, $1) }
         if result != 0, errno == EADDRINUSE, isStale(address) {
             unlink(address.path)

@@ -149,6 +149,15 @@ package struct SocketAddress: Equatable, Hashable, Sendable, CustomStringConvert
         }
     }
 
+    /// On this machine: 127.0.0.0/8 or ::1.
+    package var isLoopback: Bool {
+        switch family {
+        case .ipv4: high >> 56 == 127
+        case .ipv6: high == 0 && low == 1
+        case .unix: false
+        }
+    }
+
     /// The address without the port.
     package var host: String {
         guard family != .unix else { return path }

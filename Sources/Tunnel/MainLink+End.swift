@@ -34,7 +34,9 @@ extension MainLink {
         for sub in subConnections { sub?.sweep(now: loop.now, halfClosedIdle: settings.halfClosedIdle) }
         // This program itself was stopped (a suspended machine, a debugger): the silence is ours. Ask, and give 3 s.
         if loop.now - due > 3_000_000_000 {
-            lastHeard = max(lastHeard, loop.now - settings.deadAfter + 3_000_000_000)
+            // The monotonic clock begins with the machine: it may be younger than 45 s.
+            let soon = loop.now + 3_000_000_000
+            lastHeard = max(lastHeard, soon - min(settings.deadAfter, soon))
         }
         let silence = loop.now - min(lastHeard, loop.now)
         if silence >= settings.deadAfter {

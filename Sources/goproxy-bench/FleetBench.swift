@@ -36,7 +36,9 @@ struct FleetBench {
             _ = try server.await("control-listening")
             return server
         }
-        let port = try server.await("server-listening")["address"]?.split(separator: ":").last.flatMap { UInt16($0) }
+        let port = try server.await("server-listening")["address"]?.split(separator: ":").last.flatMap {
+            UInt16($0)
+        }
         let client = HTTPClient.unix("\(data)/\(ManagedServer.socketName)")
         for _ in 0..<3 {
             _ = try timed("node list over the control socket") { () throws(BenchError) in
@@ -49,16 +51,22 @@ struct FleetBench {
             try Deadline(seconds: 120).wait("fleet", "not all nodes connected") { fleet.connected == nodes }
         }
         try timed("all \(nodes * Self.mappingsEach) mappings active") { () throws(BenchError) in
-            try Deadline(seconds: 120).wait("fleet", "not all mappings became active") { () throws(BenchError) in
+            try Deadline(seconds: 120).wait("fleet", "not all mappings became active") {
+                () throws(BenchError) in
                 let answer = try get(client, ["v1", "status"])
-                return String(decoding: answer, as: UTF8.self).contains("\"active\":\(nodes * Self.mappingsEach)")
+                return String(decoding: answer, as: UTF8.self).contains(
+                    "\"active\":\(nodes * Self.mappingsEach)")
             }
         }
         let after = residentBytes(of: server.pid) / 1024
-        show("server memory, KiB: before \(before), with all nodes \(after), each", Double(after - before) / Double(nodes), "KiB")
+        show(
+            "server memory, KiB: before \(before), with all nodes \(after), each",
+            Double(after - before) / Double(nodes), "KiB")
         let cpu = cpuNanoseconds(of: server.pid)
         pass(seconds: 5)
-        show("server CPU while all are idle", Double(cpuNanoseconds(of: server.pid) - cpu) / 5e9 * 100, "% of a core")
+        show(
+            "server CPU while all are idle", Double(cpuNanoseconds(of: server.pid) - cpu) / 5e9 * 100,
+            "% of a core")
         try pushes(client)
         fleet.end()
     }
@@ -72,10 +80,12 @@ struct FleetBench {
             let body = Array(#"{"forward":{"domain":"tcp","addr":"127.0.0.1:\#(1_000 + change)"}}"#.utf8)
             let mapping = try send(client, "PATCH", ["v1", "mappings", id], body: body)
             guard let wanted = number("desiredRevision", in: mapping) else {
-                throw BenchError(subject: "push", failed: "no revision", why: String(decoding: mapping, as: UTF8.self))
+                throw BenchError(
+                    subject: "push", failed: "no revision", why: String(decoding: mapping, as: UTF8.self))
             }
             _ = try send(
-                client, "GET", ["v1", "mappings", id, "wait"], query: [("revision", "\(wanted)"), ("timeout", "10")])
+                client, "GET", ["v1", "mappings", id, "wait"],
+                query: [("revision", "\(wanted)"), ("timeout", "10")])
             times.append(Double(monotonicNanoseconds() - start) / 1e6)
         }
         times.sort()
@@ -95,7 +105,8 @@ struct FleetBench {
     }
 
     private func send(
-        _ client: HTTPClient, _ method: String, _ path: [String], query: [(String, String)] = [], body: [UInt8]? = nil
+        _ client: HTTPClient, _ method: String, _ path: [String], query: [(String, String)] = [],
+        body: [UInt8]? = nil
     ) throws(BenchError) -> [UInt8] {
         let status: (Int, String)
         do throws(HTTPError) {
@@ -151,7 +162,9 @@ struct FleetBench {
 
     // MARK: Report
 
-    private func timed<Result>(_ what: String, _ body: () throws(BenchError) -> Result) throws(BenchError) -> Result {
+    private func timed<Result>(_ what: String, _ body: () throws(BenchError) -> Result) throws(BenchError)
+        -> Result
+    {
         let start = monotonicNanoseconds()
         let result = try body()
         show(what, Double(monotonicNanoseconds() - start) / 1e6, "ms")

@@ -19,7 +19,9 @@ final class NodeFleet: Sendable {
         try Deadline(seconds: 10).wait("fleet", "no loop for its nodes") {
             mailbox.withLock { $0 != nil } || failure.withLock { $0 != nil }
         }
-        if let why = failure.withLock({ $0 }) { throw BenchError(subject: "fleet", failed: "not started", why: why) }
+        if let why = failure.withLock({ $0 }) {
+            throw BenchError(subject: "fleet", failed: "not started", why: why)
+        }
     }
 
     var connected: Int { up.load(ordering: .relaxed) }
@@ -36,7 +38,8 @@ final class NodeFleet: Sendable {
             for credential in credentials {
                 let peer = Peer(name: credential.nodeID, hasAuthority: false, loop: loop)
                 let hello = Hello(publicKey: SigningKey(seed: credential.signingSeed).publicKey)
-                connectors.append(try Connector(server: server, credential: credential, hello: hello, peer: peer))
+                connectors.append(
+                    try Connector(server: server, credential: credential, hello: hello, peer: peer))
                 let heard = peer.onLink
                 peer.onLink = { [self] end in
                     up.add(end == nil ? 1 : -1, ordering: .relaxed)

@@ -55,7 +55,8 @@ struct Options {
                 "only", value: "list", help: "sections to run", default: "memory,throughput,echo,short",
                 parse: parseSections, set: { $0.only = $1 }),
             .int(
-                "fleet", help: "instead of traffic: a server with this many nodes of 20 mappings each", in: 1...5_000
+                "fleet", help: "instead of traffic: a server with this many nodes of 20 mappings each",
+                in: 1...5_000
             ) { $0.fleet = $1 },
             .bool("direct", help: "only the direct connection: what this machine and the load can do") {
                 $0.direct = $1

@@ -8,8 +8,9 @@ struct StolenKeyTests {
     @Test(arguments: ["says nothing", "says garbage", "says what a node said before"])
     func `who has the key but not the signature gets no link`(what: String) throws {
         let echo = try TargetServer.echo()
-        try withTunnel(.listener, to: echo.endpoint) { pair in
-            guard let thief = try StolenKey(uuid: pair.uuid).client(of: pair.serverEndpoint) else { return }
+        let key = try StolenKey.some()
+        try withTunnel(.listener, to: echo.endpoint, { $0.uuid = key.uuid }) { pair in
+            let thief = try key.client(of: pair.serverEndpoint)
             // TLS itself succeeds, or this would test nothing: then the server speaks of the missing proof.
             if what == "says garbage" { try thief.write([UInt8](repeating: 0x41, count: 500)) }
             if what == "says what a node said before" {
@@ -31,9 +32,10 @@ struct StolenKeyTests {
     ])
     func `even the right key gets nothing but the one cipher with key exchange`(flags: [String]) throws {
         let echo = try TargetServer.echo()
-        try withTunnel(.listener, to: echo.endpoint) { pair in
+        let key = try StolenKey.some()
+        try withTunnel(.listener, to: echo.endpoint, { $0.uuid = key.uuid }) { pair in
             let relay = try Relay(to: pair.serverEndpoint)
-            guard let thief = try StolenKey(uuid: pair.uuid).client(of: relay.endpoint, flags) else { return }
+            let thief = try key.client(of: relay.endpoint, flags)
             let end = try thief.waitForExit(within: .seconds(10))
             #expect(end != .exit(0), "\(thief.transcript)")
             let answer = relay.recorded(.toClient)

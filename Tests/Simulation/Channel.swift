@@ -106,7 +106,7 @@ final class Channel {
         if let bits = quality.lotBits { count = min(count, max(random.size(bits: bits), count / 16)) }
         // Lines of a byte at a time get better, so that no seed takes for ever.
         lots += 1
-        if lots % 32 == 0 {
+        if lots % 8 == 0 {
             quality.capacity = max(quality.capacity, min(quality.capacity * 2, 64 << 10))
             quality.lotBits = quality.lotBits.map { min($0 + 1, 17) }
         }

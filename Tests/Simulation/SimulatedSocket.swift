@@ -18,7 +18,7 @@ package final class SimulatedSocket: StreamTransport {
     /// For whoever made the connection.
     package var tag = 0
     package let index: Int
-    unowned let world: SimulatedWorld
+    unowned(unsafe) let world: SimulatedWorld
     let incoming: Channel
     let outgoing: Channel
     private(set) var state = State.connecting

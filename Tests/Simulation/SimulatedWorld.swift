@@ -132,15 +132,24 @@ package final class SimulatedWorld: Poller, Network {
         events.plan(.call, place, at: clock + nanoseconds)
     }
 
-    /// Turns the loop until `condition`; false if that does not come true within so many nanoseconds of simulated time.
+    /// Turns the loop until `condition`, which is looked at every so many turns; false if that does not come true within so
+    /// many nanoseconds of simulated time.
     package func run(
-        _ loop: EventLoop, within nanoseconds: UInt64, turns limit: Int = 200_000, until condition: () -> Bool
+        _ loop: EventLoop, within nanoseconds: UInt64, turns limit: Int = 200_000,
+        lookingEvery stride: Int = 1,
+        until condition: () -> Bool
     ) -> Bool {
         let end = clock + nanoseconds
         let lastTurn = turns + limit
         var isEndPlanned = false
-        while !condition() {
-            if clock >= end || !faults.isEmpty { return false }
+        var left = 0
+        while true {
+            left -= 1
+            if left < 0 {
+                if condition() { return true }
+                left = stride - 1
+            }
+            if clock >= end || !faults.isEmpty { return condition() }
             if turns >= lastTurn {
                 faults.append("\(limit) turns are not enough")
                 return false
@@ -151,7 +160,6 @@ package final class SimulatedWorld: Poller, Network {
             }
             loop.turn()
         }
-        return true
     }
 
     /// Turns the loop for so many nanoseconds of simulated time.

@@ -44,6 +44,7 @@ package final class TunnelPair {
     package struct Setup {
         package var serverFlags: [String] = []
         package var nodeFlags: [String] = []
+        package var uuid = UUID().uuidString.lowercased()
         package var route: (Endpoint) throws -> Endpoint = { $0 }
         package var waitsForListeners = true
         /// The most descriptors that each of the two may open.
@@ -62,7 +63,7 @@ package final class TunnelPair {
         self.mappings =
             mappings.filter { $0.kind == .listener } + mappings.filter { $0.kind == .peerListener }
         directory = try TemporaryDirectory()
-        uuid = UUID().uuidString.lowercased()
+        uuid = setup.uuid
         try directory.write("uuid", uuid)
         server = try Self.startServer(directory, port: 0, self.mappings, setup)
         serverEndpoint = .tcp(try server.waitForLog("server-listening")["address"])

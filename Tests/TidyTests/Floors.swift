@@ -21,7 +21,8 @@ enum Floors {
         "Admin": fleet.union(["Flags", "Fleet"]),
         "goproxy-admin": system.union(["Admin"]),
         "goproxy-node": traffic.union(["Flags"]),
-        "goproxy-bench": traffic.union(["Flags"]),
+        // It makes a fleet's records and asks the control socket, as an operator's machine would.
+        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records"]),
     ]
 
     private static let tunnel = system.union([

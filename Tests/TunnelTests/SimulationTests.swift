@@ -4,7 +4,18 @@ import Testing
 @Suite struct SimulationTests {
     @Test func `every byte arrives once and in order, or an end is seen, whatever the seed`() {
         LogTap.silence()
-        for failure in Seeds.run("TunnelSimulation", { try TunnelSimulation(seed: $0).run() }) {
+        var turns = 0
+        var calls = 0
+        let failures = Seeds.run("TunnelSimulation") {
+            let simulation = try TunnelSimulation(seed: $0)
+            defer {
+                turns += simulation.world.turns
+                calls += simulation.calls.count
+            }
+            try simulation.run()
+        }
+        print("TunnelSimulation: \(turns) turns, \(calls) calls")
+        for failure in failures {
             Issue.record("\(failure)")
         }
     }

@@ -5,10 +5,21 @@ import Support
 ///
 /// Derived with the openssl program from the recipe of the credential, and so a second opinion on that recipe.
 struct StolenKey {
-    let identity: [UInt8]
-    let psk: String
+    let uuid: String
+    private let identity: [UInt8]
+    private let psk: String
 
-    init(uuid: String) throws {
+    /// Of a uuid whose identity can stand in an argument: it is raw bytes, and one in sixteen holds a NUL.
+    static func some() throws -> StolenKey {
+        for _ in 0..<20 {
+            let key = try StolenKey(uuid: UUID().uuidString.lowercased())
+            if !key.identity.contains(0), key.identity.last != 10 { return key }
+        }
+        throw Failure("no identity without a NUL")
+    }
+
+    private init(uuid: String) throws {
+        self.uuid = uuid
         let root = try Self.derive([
             "-keylen", "32", "-kdfopt", "pass:\(uuid)", "-kdfopt", "salt:goproxy/v1", "-kdfopt", "n:32768",
             "-kdfopt", "r:8", "-kdfopt", "p:1", "-kdfopt", "maxmem_bytes:67108864", "SCRYPT",
@@ -33,12 +44,9 @@ struct StolenKey {
         bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
-    /// `openssl s_client` with the key; what is written to its input goes through the tunnel's TLS.
-    ///
-    /// The identity is raw bytes, which only a shell's printf can put into an argument; it cannot hold a NUL, and
-    /// one identity in sixteen does.
-    func client(of server: Endpoint, _ flags: [String] = []) throws -> Program? {
-        guard !identity.contains(0), identity.last != 10 else { return nil }
+    /// `openssl s_client` with the key; what is written to its input goes through the tunnel's TLS. Only a shell's printf
+    /// can put the identity into an argument.
+    func client(of server: Endpoint, _ flags: [String] = []) throws -> Program {
         let octal = identity.map {
             "\\" + String(repeating: "0", count: $0 < 8 ? 2 : $0 < 64 ? 1 : 0) + String($0, radix: 8)
         }

@@ -16,7 +16,7 @@ final class Actor: TransportHandler {
     /// Odd for targets.
     let key: UInt32
     let socket: SimulatedSocket
-    unowned let simulation: TunnelSimulation
+    unowned(unsafe) let simulation: TunnelSimulation
 
     // The plan.
     var toSend = 0
@@ -45,9 +45,9 @@ final class Actor: TransportHandler {
     private static let echoLimit = 32 << 10
 
     /// The one at the other end of the tunnel, when it is known.
-    weak var partner: Actor?
+    unowned(unsafe) var partner: Actor?
     /// The client's call, or that of the target's client.
-    weak var call: Call?
+    unowned(unsafe) var call: Call?
     let target: Target
 
     init(key: UInt32, socket: SimulatedSocket, target: Target, simulation: TunnelSimulation) {

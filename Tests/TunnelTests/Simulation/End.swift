@@ -40,11 +40,17 @@ final class Link {
         self.roles = roles
     }
 
+    private var adopted = [false, false]
+
     func adopted(_ side: Int) {
+        adopted[side] = true
         if side == 0 { first = ends[0].peer.link } else { second = ends[1].peer.link }
     }
 
     var mainLinks: [MainLink] { [first, second].compactMap { $0 } }
+
+    /// One of the two has ended.
+    var isBroken: Bool { adopted[0] && first?.isOver != false || adopted[1] && second?.isOver != false }
 }
 
 /// A mapping with what the simulation knows of it.

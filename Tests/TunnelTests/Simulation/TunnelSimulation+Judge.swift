@@ -63,9 +63,9 @@ extension TunnelSimulation {
         for link in links {
             for main in link.mainLinks {
                 if let broken = main.multiplexer.brokenInvariant { fault("link \(link.number): \(broken)") }
-                if main.isOver, !link.isDoomed, !link.isDraining {
-                    fault("link \(link.number) ended for no reason")
-                }
+            }
+            if link.isBroken, !link.isDoomed, !link.isDraining {
+                fault("link \(link.number) ended for no reason")
             }
             for records in link.records where records.mostOutput > 256 << 10 + 300 << 10 {
                 fault("\(records.mostOutput) bytes wait for link \(link.number)")
@@ -79,7 +79,7 @@ extension TunnelSimulation {
     /// Whoever does not stall finishes, while others do; and what is configured is what runs.
     func finishAllButStalled() throws {
         for call in calls where !call.client.isStalled { call.client.finish() }
-        let isOver = world.run(loop, within: 300_000_000_000) { [self] in
+        let isOver = world.run(loop, within: 300_000_000_000, lookingEvery: 8) { [self] in
             calls.allSatisfy { $0.client.isDone || $0.isStalled } && isConfigured
         }
         try checkInvariants()
@@ -137,7 +137,7 @@ extension TunnelSimulation {
         }
         for call in calls { call.client.finish() }
         for actor in targetActors { actor.finish() }
-        let isOver = world.run(loop, within: 300_000_000_000) { [self] in
+        let isOver = world.run(loop, within: 300_000_000_000, lookingEvery: 8) { [self] in
             calls.allSatisfy(\.client.isDone) && targetActors.allSatisfy(\.isDone)
         }
         try checkInvariants()
@@ -175,8 +175,16 @@ extension TunnelSimulation {
         }
     }
 
+    /// Everything that streams took has come back, on the links that still stand.
+    private func checkLinksAreIdle() throws {
+        let standing = links.filter { !$0.isDoomed && !$0.isDraining }.flatMap(\.mainLinks)
+        let isIdle = world.run(loop, within: 10_000_000_000) { standing.allSatisfy { $0.multiplexer.isIdle } }
+        if !isIdle { throw SimulationFailure("a link without streams is not idle") }
+    }
+
     /// Both ends stop; then nothing is left.
     func checkEverythingIsOver() throws {
+        try checkLinksAreIdle()
         for end in [server, node] where !end.isStopping { stop(end) }
         let isOver = world.run(loop, within: 120_000_000_000) { [self] in
             ends.allSatisfy { !$0.peer.hasLinks } && !isConnecting

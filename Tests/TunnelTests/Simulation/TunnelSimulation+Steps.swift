@@ -38,7 +38,7 @@ extension TunnelSimulation {
 
     private func step() {
         switch random.below(100) {
-        case 0..<60: for _ in 0..<(1 + random.below(4)) { call() }
+        case 0..<60: for _ in 0..<random.size(bits: 2) { call() }
         case 60..<70: if let call = anyCall() { poke(call) }
         case 70..<74:
             if let link = links.last {
@@ -48,7 +48,7 @@ extension TunnelSimulation {
             if moods.cuts, let link = links.last { cut(random.oneIn(4) ? random.pick(links) : link) }
         case 80..<83: if moods.takeovers { takeOver() }
         case 83..<93: if moods.changes { change() }
-        case 93..<96: if moods.restarts { restart() }
+        case 93..<98: if moods.restarts { restart() }
         default: break
         }
     }
@@ -57,25 +57,42 @@ extension TunnelSimulation {
 
     private func call() {
         guard let plan = plans.isEmpty ? nil : random.pick(plans) else { return }
-        let end = plan.mapping.kind == .listener ? server : node
-        guard case .active(let bound)? = end.peer.listenerStates[plan.mapping.id],
-            let address = Self.address(bound)
+        let isUnderWay = plan.revision > node.peer.revision
+        call(
+            plan.mapping.id, at: plan.mapping.kind == .listener ? server : node, to: plan.target,
+            isUnderWay ? "the plan is under way" : nil)
+    }
+
+    /// Clients of a listener that the node still has and the server knows nothing of, at the time when the two meet.
+    func callForgotten() {
+        let ids = node.peer.listenerStates.keys.sorted()
+        guard let id = ids.first(where: { id in !plans.contains { $0.mapping.id == id } }) else { return }
+        for _ in 0..<3 {
+            world.after(UInt64(random.size(bits: 22))) { [weak self] in
+                guard let self else { return }
+                call(id, at: node, to: targets[0], "its mapping is forgotten")
+            }
+        }
+    }
+
+    private func call(_ mapping: UInt32, at end: End, to target: Target, _ disturbance: String?) {
+        guard case .active(let bound)? = end.peer.listenerStates[mapping], let address = Self.address(bound)
         else { return }
         let number = calls.count
         let socket = world.dial(
             address, from: SocketAddress(ipv4: 0x0a09_0000 + UInt32(number), port: 40_000))
         socket.tag = number + 1
-        let client = Actor(key: UInt32(number * 2 + 2), socket: socket, target: plan.target, simulation: self)
+        let client = Actor(key: UInt32(number * 2 + 2), socket: socket, target: target, simulation: self)
         client.toSend = size()
-        if plan.target.manner == .stall, moods.heavy, random.oneIn(4) { client.toSend = 2 << 20 }
+        if target.manner == .stall, moods.heavy, random.oneIn(4) { client.toSend = 2 << 20 }
         client.endWhen = random.pick([.sent, .sent, .heardEnd, .told])
         client.closesAbruptly = random.oneIn(16)
         if random.oneIn(16) { client.abortAfter = 1 + random.below(20_000) }
         client.isStalled = random.oneIn(16)
         if random.oneIn(4) { client.readBytes = 1 + random.below(5_000) }
-        let call = Call(number: number, mapping: plan.mapping.id, client: client)
+        let call = Call(number: number, mapping: mapping, client: client)
         client.call = call
-        if plan.revision > node.peer.revision { call.disturb("the plan is under way") }
+        if let disturbance { call.disturb(disturbance) }
         calls.append(call)
     }
 
@@ -127,6 +144,13 @@ extension TunnelSimulation {
         if isServer {
             server = new
             revision += 1
+            if plans.count > 1, random.oneIn(2) {
+                // It starts with less than it had.
+                let gone = plans.remove(at: random.below(plans.count))
+                for call in calls where call.mapping == gone.mapping.id && !call.isOver {
+                    call.disturb("mapping removed")
+                }
+            }
             new.peer.apply(plans.map(\.mapping), revision: revision)
             if node.peer.link == nil { reconnect(node) }
         } else {

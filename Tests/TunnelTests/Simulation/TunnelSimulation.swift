@@ -47,12 +47,12 @@ final class TunnelSimulation {
         moods.cuts = random.oneIn(3)
         moods.takeovers = random.oneIn(5)
         moods.changes = random.oneIn(2)
-        moods.restarts = random.oneIn(4)
+        moods.restarts = random.oneIn(3)
         moods.fewStreams = random.oneIn(12)
         moods.heavy = random.oneIn(10)
         self.moods = moods
         if moods.fewStreams { settings.maximumStreams = 1 + random.below(6) }
-        if random.oneIn(4) { settings.linkQueueBytes = 1 << 10 + random.below(6) }
+        if random.oneIn(4) { settings.linkQueueBytes = 1 << (10 + random.below(6)) }
         server = End(Peer(name: "server", hasAuthority: true, settings: settings, loop: loop))
         node = End(Peer(name: "node", hasAuthority: false, settings: settings, loop: loop))
         begin(server)
@@ -70,7 +70,7 @@ final class TunnelSimulation {
         try makeTargets()
         for _ in 0..<(1 + random.below(4)) { addMapping() }
         connect()
-        try pass(steps: 10 + random.below(50))
+        try pass(steps: 5 + random.below(30))
         try finishAllButStalled()
         try finishAll()
         try checkEverythingIsOver()
@@ -98,6 +98,7 @@ final class TunnelSimulation {
 
     func begin(_ end: End) {
         ends.append(end)
+        end.peer.onViolation = { [weak self] in self?.fault("a violation: \($0)") }
         guard !end.peer.hasAuthority else { return }
         // As a node's connector does.
         end.peer.onLink = { [weak self, weak end] reason in
@@ -152,6 +153,7 @@ final class TunnelSimulation {
         end.linkedAt = world.clock
         end.peer.adopt(link.sockets[side], records: link.records[side], role: link.roles[side])
         link.adopted(side)
+        if side == 1 { callForgotten() }
     }
 
     /// What lives on this link, and what is still opened on it, may end early.

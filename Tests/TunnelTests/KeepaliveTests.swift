@@ -1,0 +1,123 @@
+import Mux
+import Reactor
+import Simulation
+import Testing
+import Tunnel
+
+@Suite struct KeepaliveTests {
+    /// A client and its target through the tunnel, one word exchanged.
+    private func conversation(_ peers: TwoPeers, _ kind: MappingKind) throws -> (Recorder, Recorder) {
+        let targets = try RecordingListener(at: TwoPeers.target, in: peers.world)
+        try peers.map(kind)
+        peers.connect()
+        try peers.until("it listens") {
+            peers.world.listener(at: SocketAddress(ipv4: 0x7f00_0001, port: 1080)) != nil
+        }
+        peers.run(seconds: 1)
+        let client = peers.client()
+        client.send("hello")
+        try peers.until("the target hears it") { targets.accepted.first?.text == "hello" }
+        let target = try #require(targets.accepted.first)
+        withExtendedLifetime(targets) {}
+        return (client, target)
+    }
+
+    @Test(arguments: [MappingKind.listener, .peerListener])
+    func `a connection that is idle for five minutes survives`(kind: MappingKind) throws {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, kind)
+        peers.run(seconds: 300)
+        #expect(peers.ends == [])
+        target.send("still here")
+        client.send(", still here")
+        try peers.until("both hear it") { client.text == "still here" && target.text == "hello, still here" }
+    }
+
+    @Test(arguments: [MappingKind.listener, .peerListener])
+    func `an end that is gone is noticed after 45 seconds, and its clients see a reset`(kind: MappingKind)
+        throws
+    {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, kind)
+        let began = peers.world.clock
+        peers.world.breakLine(peers.sockets[0], after: 0, .silence)
+        // What was heard last may have come a second before.
+        peers.run(seconds: 43)
+        #expect(peers.ends == [])
+        try peers.until("both ends notice", seconds: 3) { peers.ends.count == 2 }
+        #expect((43...46).contains((peers.world.clock - began) / TwoPeers.second))
+        #expect(peers.ends.allSatisfy { $0.word == .timeout })
+        try peers.until("both clients see it") { client.failure != nil && target.failure != nil }
+    }
+
+    @Test func `a busy link that falls silent is noticed after 45 seconds as well`() throws {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, .listener)
+        for _ in 0..<40 {
+            client.send("x")
+            target.send("y")
+            peers.run(seconds: 1)
+        }
+        peers.world.breakLine(peers.sockets[0], after: 0, .silence)
+        let began = peers.world.clock
+        for _ in 0..<43 {
+            client.send("x")
+            peers.run(seconds: 1)
+        }
+        #expect(peers.ends == [])
+        try peers.until("both ends notice", seconds: 3) { peers.ends.count == 2 }
+        #expect((peers.world.clock - began) / TwoPeers.second <= 46)
+    }
+
+    @Test func `a program that was stopped for ten minutes asks again instead of expiring everything`() throws
+    {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, .listener)
+        for _ in 0..<3 {
+            peers.run(seconds: 20)
+            peers.world.suspend(600 * TwoPeers.second)
+            peers.run(seconds: 20)
+        }
+        #expect(peers.ends == [])
+        client.send("!")
+        try peers.until("bytes still pass") { target.text == "hello!" }
+    }
+
+    @Test func `a program that was stopped notices within seconds that the other end is gone`() throws {
+        let peers = try TwoPeers()
+        _ = try conversation(peers, .listener)
+        peers.run(seconds: 60)
+        peers.world.breakLine(peers.sockets[0], after: 0, .silence)
+        peers.world.suspend(600 * TwoPeers.second)
+        try peers.until("both ends notice", seconds: 5) { peers.ends.count == 2 }
+    }
+
+    @Test(arguments: [4, 10, 20, 40] as [UInt64])
+    func `a stop soon after the machine's start is no trap`(seconds: UInt64) throws {
+        let peers = try TwoPeers()
+        _ = try conversation(peers, .listener)
+        #expect(peers.world.clock < 5 * TwoPeers.second)
+        peers.run(seconds: 13)
+        peers.world.suspend((seconds + 2) * TwoPeers.second)
+        peers.run(seconds: 10)
+        #expect(peers.ends == [])
+    }
+
+    @Test func `a half-closed connection on which nothing moves ends when it has been idle for long`() throws
+    {
+        var settings = TunnelSettings()
+        settings.halfClosedIdle = 60 * TwoPeers.second
+        let peers = try TwoPeers(settings)
+        let (client, target) = try conversation(peers, .listener)
+        client.end()
+        try peers.until("the target hears the end") { target.hasHeardEnd }
+        for _ in 0..<10 {
+            peers.run(seconds: 30)
+            target.send("x")
+        }
+        #expect(client.failure == nil)
+        peers.run(seconds: 100)
+        #expect(client.failure != nil && target.failure != nil)
+        #expect(peers.ends == [])
+    }
+}
