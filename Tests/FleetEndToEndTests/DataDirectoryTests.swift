@@ -56,8 +56,11 @@ struct DataDirectoryTests {
             try fleet.wait(for: id, "active")
             let user = try run("/usr/bin/id", ["-un"]).succeeded().joined()
             let entries = try fleet.audit()
-            let told = entries.filter { ["node-add", "node-rename", "mapping-add"].contains($0["action"].string) }
-            #expect(told.map { $0["action"].string } == ["node-add", "node-add", "node-rename", "mapping-add"])
+            let told = entries.filter {
+                ["node-add", "node-rename", "mapping-add"].contains($0["action"].string)
+            }
+            #expect(
+                told.map { $0["action"].string } == ["node-add", "node-add", "node-rename", "mapping-add"])
             for entry in told {
                 #expect(entry["actor"] == .text(user) && entry["uid"] == .integer(Int(getuid())), "\(entry)")
             }

@@ -77,7 +77,9 @@ struct HostileNodeTests {
         }
     }
 
-    @Test(arguments: ["another node's", "another node's, other way", "the other way", "nobody's", "0", "the last"])
+    @Test(arguments: [
+        "another node's", "another node's, other way", "the other way", "nobody's", "0", "the last",
+    ])
     func `opening a mapping that is not its own costs the link`(which: String) throws {
         try withScene { scene in
             let node = try scene.login()
@@ -149,7 +151,8 @@ struct HostileNodeTests {
         try withScene { scene in
             let node = try scene.login()
             _ = try node.waitForPlan()
-            let long = "\u{1b}[31m\nerror forged time=0\u{202e}\u{1F600}" + String(repeating: "é", count: 200_000)
+            let long =
+                "\u{1b}[31m\nerror forged time=0\u{202e}\u{1F600}" + String(repeating: "é", count: 200_000)
             try node.send(
                 .report(revision: 2, states: [scene.mine.peer: .failed(error: long, retrySeconds: .max)]))
             try node.live(.milliseconds(300))

@@ -22,7 +22,8 @@ struct PortInUseTests {
             #expect(failed["listen"]["addr"] == .text(place.address) && failed["boundAddress"].isNull)
             #expect(try fleet.wait(for: still.id, "active")["detail"].isNull)
             let status = try fleet.admin("status")
-            #expect(status["mappings"]["failed"] == .integer(1) && status["mappings"]["active"] == .integer(1))
+            #expect(
+                status["mappings"]["failed"] == .integer(1) && status["mappings"]["active"] == .integer(1))
 
             taken.close()
             #expect(try fleet.wait(for: id, "active", within: .seconds(40))["detail"].isNull)

@@ -91,11 +91,11 @@ struct ReturnTests {
             #expect(!up["lastSeen"].isNull && up["address"].string.hasPrefix("127.0.0.1:"))
             #expect(!up["version"].isNull && up["os"].string.contains("Linux"))
             node.kill()
-            let away = try eventually("it is away") {
+            _ = try eventually("it is away, and was seen after it was up") {
                 let shown = try fleet.node("edge-07")
-                return shown["online"] == .bool(false) ? shown : nil
+                let isLater = shown["lastSeen"].string >= up["lastSeen"].string
+                return shown["online"] == .bool(false) && isLater ? true : nil
             }
-            #expect(away["lastSeen"].string >= up["lastSeen"].string, "\(up) \(away)")
         }
     }
 

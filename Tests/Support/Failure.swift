@@ -36,6 +36,9 @@ package final class Worker<Value: Sendable>: Sendable {
         }
     }
 
+    /// Throws what it threw, if it has ended so already.
+    package func check() throws { _ = try outcome.get()?.get() }
+
     package func value(within limit: Duration = .seconds(60)) throws -> Value {
         try eventually("the worker ends", within: limit) { outcome.get() }.get()
     }

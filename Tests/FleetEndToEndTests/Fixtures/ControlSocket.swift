@@ -26,7 +26,8 @@ struct ControlSocket: Sendable {
 
     func send(raw: [UInt8], limit: Duration = .seconds(40)) throws -> Answer {
         let socket = try Socket.connect(to: .unix(self.path), limit: limit)
-        try socket.send(raw)
+        // A refusal may come before the whole body has gone.
+        do { try socket.send(raw) } catch SocketError.brokenPipe {}
         return try Self.parse(try socket.receiveToEnd())
     }
 

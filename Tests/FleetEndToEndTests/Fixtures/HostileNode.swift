@@ -40,12 +40,14 @@ final class HostileNode {
     private(set) var heard: [Said] = []
     private(set) var isOver = false
     /// Answers each plan as a node does whose every listener is bound there.
-    var reports: ((UInt32) -> ListenerState)?
+    private let reports: ((UInt32) -> ListenerState)?
 
     /// Logs in; the error is what a real node would log.
     init(
-        _ server: Support.Endpoint, _ secret: NodeSecret, version: String = "6.6.6", system: String = "Hostile"
+        _ server: Support.Endpoint, _ secret: NodeSecret, version: String = "6.6.6",
+        system: String = "Hostile", reports: ((UInt32) -> ListenerState)? = nil
     ) throws {
+        self.reports = reports
         loop = try EventLoop()
         let key = SigningKey(seed: secret.signingSeed)
         var hello = Hello(publicKey: key.publicKey)
@@ -119,7 +121,8 @@ final class HostileNode {
 
     // MARK: Hearing
 
-    func waitFor(_ kind: FrameKind, stream: UInt32? = nil, within limit: Duration = .seconds(10)) throws -> Said
+    func waitFor(_ kind: FrameKind, stream: UInt32? = nil, within limit: Duration = .seconds(10)) throws
+        -> Said
     {
         var found: Said?
         try turn("hears \(kind)", within: limit) {
@@ -208,7 +211,8 @@ final class HostileNode {
             control += frame.payload
             guard frame.flags == 0 else { return }
             heard.append(Said(kind: .control, stream: 0, payload: control))
-            if let reports, case .plan(let revision, let parts) = try? ControlMessage(control, maximumMappings: 256)
+            if let reports,
+                case .plan(let revision, let parts) = try? ControlMessage(control, maximumMappings: 256)
             {
                 let mine = parts.filter { if case .listen = $0.task { true } else { false } }.map(\.id)
                 let states = Dictionary(uniqueKeysWithValues: mine.map { ($0, reports($0)) })

@@ -32,7 +32,8 @@ final class EndlessTransfer: Sendable {
     func requireProgress(_ more: Int = 50_000) throws {
         let start = count
         _ = try eventually("the transfer moves on from \(start)", within: .seconds(20)) {
-            count >= start + more ? true : nil
+            try worker.check()
+            return count >= start + more ? true : nil
         }
     }
 
