@@ -62,6 +62,13 @@ package final class Peer {
 
     /// Plans and reports are sent at most this often; each carries the whole, so nothing is lost by waiting.
     private static let noticeInterval: UInt64 = 50_000_000
+    /// The other end's parts as it was last told, at the end with the authority.
+    private var announced: [UInt32: Part] = [:]
+    /// Plans that did not wait for their time, since `earlySince`.
+    private var earlyNotices = 0
+    private var earlySince: UInt64 = 0
+    /// A second: with the 20 of `noticeInterval` they stay below the 33 control messages that the multiplexer grants.
+    private static let maximumEarlyNotices = 10
 
     package init(
         name: String, hasAuthority: Bool, allow: AllowList? = nil,
@@ -174,9 +181,7 @@ package final class Peer {
     /// A client has connected to a listener of this end.
     func accepted(_ client: any StreamTransport, from address: SocketAddress, by part: Part) {
         let isReady = hasAuthority || hasPlan
-        // The other end learns of a mapping before it hears of a client of it.
-        if hasAuthority, pendingNotice != nil { sendNotice() }
-        if isReady, let link, link.open(client, from: address, mapping: part.id) { return }
+        if isReady, announce(part.id), let link, link.open(client, from: address, mapping: part.id) { return }
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
         let reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
         Log.limited(
@@ -184,6 +189,21 @@ package final class Peer {
             ("node", name),
             ("client", address), ("reason", reason))
         client.reset()
+    }
+
+    /// The other end learns of a mapping before it hears of a client of it. False when that would be one plan too many: a
+    /// mapping that is changed this often takes clients again when the next plan is due.
+    private func announce(_ mapping: UInt32) -> Bool {
+        guard hasAuthority, pendingNotice != nil, announced[mapping] != mappings[mapping]?.otherPart else {
+            return true
+        }
+        if loop.now - min(earlySince, loop.now) >= 1_000_000_000 {
+            (earlySince, earlyNotices) = (loop.now, 0)
+        }
+        guard earlyNotices < Self.maximumEarlyNotices else { return false }
+        earlyNotices += 1
+        sendNotice()
+        return true
     }
 
     // MARK: Links
@@ -340,6 +360,7 @@ package final class Peer {
         lastNotice = loop.now
         if hasAuthority {
             let parts = mappings.values.map(\.otherPart).sorted { $0.id < $1.id }
+            announced = Dictionary(uniqueKeysWithValues: parts.map { ($0.id, $0) })
             link.send(.plan(revision: revision, parts: parts))
         } else {
             link.send(.report(revision: revision, states: listeners.mapValues(\.state)))
