@@ -192,9 +192,15 @@ import TLS
             }
         }
         try makePairs(100)
-        let before = try residentBytes()
-        try makePairs(1_000)
-        // One leaked idle engine is 14 KiB, one with its record 31 KiB; other tests run at the same time.
-        #expect(try residentBytes() - before < 12 << 20)
+        // One leaked idle engine is 14 KiB, one with its record 31 KiB: every round would grow by 14 MiB and more. What other
+        // tests take at the same time, they do not take in each of five rounds.
+        var growth: [Int] = []
+        for _ in 0..<5 {
+            let before = try residentBytes()
+            try makePairs(1_000)
+            growth.append(try residentBytes() - before)
+            if growth[growth.count - 1] < 12 << 20 { return }
+        }
+        Issue.record("each round grew: \(growth)")
     }
 }
