@@ -41,6 +41,7 @@ package final class HTTPServer: Sendable {
             requestCompleted, context)
         daemon = Mutex(UInt(bitPattern: started))
         guard started != nil else {
+            listener.removeFile()
             listener.end()
             throw HTTPError(.failed, "\(path): cannot listen: libmicrohttpd does not start")
         }
@@ -55,14 +56,15 @@ package final class HTTPServer: Sendable {
             guard let pointer = OpaquePointer(bitPattern: address) else { return }
             address = 0
             service.isStopping.store(true, ordering: .relaxed)
-            // The file goes first: who comes now learns at once that there is no server.
+            listener.removeFile()
             _ = MHD_quiesce_daemon(pointer)
-            listener.end()
             let deadline = time(nil) + limits.stopSeconds
             while service.requestsUnderWay.load(ordering: .relaxed) > 0, time(nil) < deadline {
                 poll(nil, 0, 1)
             }
             MHD_stop_daemon(pointer)
+            // Only now: the library's threads may look at it until they have ended.
+            listener.end()
         }
     }
 }

@@ -40,10 +40,14 @@ struct UnixListener: Sendable {
         }
     }
 
-    /// Removes the file, unless it is no longer ours, and closes.
-    func end() {
+    /// Removes the file, unless it is no longer ours: who comes now learns at once that there is no server.
+    func removeFile() {
         var status = stat()
         if lstat(path, &status) == 0, UInt(status.st_ino) == inode { unlink(path) }
+    }
+
+    /// Closes the descriptor, when no thread uses it any more.
+    func end() {
         close(descriptor)
     }
 

@@ -5,9 +5,19 @@ import Glibc
 final class LockFile: Sendable {
     private let descriptor: Int32
 
-    init(directory: String) throws(RecordsError) {
+    convenience init(directory: String) throws(RecordsError) {
+        self.init(try Self.locked(directory))
+    }
+
+    /// Nothing throws once the object exists: its `deinit` would run, and close and empty what has been closed before, which by
+    /// then may be another thread's file.
+    private init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    private static func locked(_ directory: String) throws(RecordsError) -> Int32 {
         let path = "\(directory)/lock"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw RecordsError(.io, "\(path): cannot open it: \(String(cString: strerror(errno)))")
         }
@@ -17,7 +27,7 @@ final class LockFile: Sendable {
             guard reason == EWOULDBLOCK else {
                 throw RecordsError(.io, "\(path): cannot lock it: \(String(cString: strerror(reason)))")
             }
-            throw Self.refusal(directory, holder: Self.holder(descriptor))
+            throw refusal(directory, holder: holder(descriptor))
         }
         let pid = Array("\(getpid())\n".utf8)
         guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, pid, pid.count, 0) == pid.count else {
@@ -25,6 +35,7 @@ final class LockFile: Sendable {
             close(descriptor)
             throw RecordsError(.io, "\(path): cannot write it: \(reason)")
         }
+        return descriptor
     }
 
     deinit {
