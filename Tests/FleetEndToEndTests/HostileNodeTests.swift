@@ -144,6 +144,8 @@ struct HostileNodeTests {
             #expect(listed["state"] != .text("failed") && listed["detail"].isNull, "\(listed)")
             if listed["state"] == .text("active") { #expect(listed["boundAddress"] == .text(bound)) }
             #expect(!scene.fleet.server.errors.contains { $0.contains("I say so") })
+            // Its link stands until here, whatever the optimiser thinks of its last use.
+            withExtendedLifetime(node) {}
         }
     }
 
@@ -166,6 +168,8 @@ struct HostileNodeTests {
                 "goproxy-admin", ["listener", "list"], environment: ["GOPROXY_DATA": scene.fleet.data]
             ).finish().succeeded()
             #expect(table.count == 5 && table.allSatisfy { $0.utf8.allSatisfy { $0 >= 32 && $0 != 127 } })
+            // Its link stands until here, whatever the optimiser thinks of its last use.
+            withExtendedLifetime(node) {}
         }
     }
 
@@ -186,6 +190,8 @@ struct HostileNodeTests {
                 #expect(line.utf8.allSatisfy { $0 >= 32 && $0 != 127 }, "\(line)")
             }
             #expect(try scene.fleet.nodes().count == 2)
+            // Its link stands until here, whatever the optimiser thinks of its last use.
+            withExtendedLifetime(node) {}
         }
     }
 

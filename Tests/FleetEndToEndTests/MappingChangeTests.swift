@@ -116,13 +116,16 @@ struct MappingChangeTests {
             for program in [fleet.server, node] {
                 let closed = try eventually("five are closed", evidence: { fleet.logs }) {
                     let lines = program.logged("sub-connection-closed")
-                    return lines.count == 5 ? lines : nil
+                    return lines.count >= 5 ? lines : nil
                 }
+                #expect(closed.count == 5)
                 #expect(
                     closed.allSatisfy {
                         $0["reason"] == "mapping-removed" && $0["mapping"] == "\(doomed.id)"
                     }, "\(closed)")
             }
+            // The optimiser would close them after their last use, and their ends be among those counted.
+            withExtendedLifetime(living) {}
             #expect(node.logged("link-down").isEmpty)
         }
     }
