@@ -68,7 +68,8 @@ let package = Package(
         program(
             "goproxy-bench",
             [
-                "CLinux", "Fleet", "Flags", "HTTP", "Reactor", "Records", "TLS", "Tunnel", "goproxy-server",
+                "CLinux", "Fleet", "Flags", "HTTP", "Logging", "Reactor", "Records", "TLS", "Tunnel",
+                "goproxy-server",
                 "goproxy-node",
             ]),
 

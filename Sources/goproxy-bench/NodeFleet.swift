@@ -1,5 +1,6 @@
 // NodeFleet: many nodes in this process, on one loop and one thread.
 import Glibc
+import Logging
 import Reactor
 import Synchronization
 import TLS
@@ -15,6 +16,8 @@ final class NodeFleet: Sendable {
     private static let atOnce = 12
 
     init(_ credentials: [Credential], port: UInt16) throws(BenchError) {
+        // 20,000 lines of listeners that became active are of no use here.
+        Log.threshold = .error
         startThread("nodes") { [self] in serve(credentials, port) }
         try Deadline(seconds: 10).wait("fleet", "no loop for its nodes") {
             mailbox.withLock { $0 != nil } || failure.withLock { $0 != nil }
