@@ -98,7 +98,6 @@ let package = Package(
             dependencies: ["Records", "SQLite", "migrations", "records-writer", "Support"],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
-        tests("FleetTests", ["Fleet", "Tunnel", "Reactor", "TLS", "Mux", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",

@@ -42,6 +42,8 @@ package struct SocketAddress: Equatable, Hashable, Sendable, CustomStringConvert
 
     /// A numeric host; nil for a name.
     package init?(numeric host: String, port: UInt16) {
+        // C would see only what is before it.
+        guard !host.utf8.contains(0) else { return nil }
         var four = in_addr()
         if inet_pton(AF_INET, host, &four) == 1 {
             self.init(ipv4: UInt32(bigEndian: four.s_addr), port: port)

@@ -1,25 +1,33 @@
 import Glibc
 import Reactor
 
-/// One end of a simulated connection that takes down what it receives, unless told not to read.
+/// One end of a connection, simulated or real, that takes down what it receives unless told not to read.
 package final class Recorder: TransportHandler {
-    package let socket: SimulatedSocket
+    package let transport: any StreamTransport
     package private(set) var received: [UInt8] = []
     package private(set) var hasHeardEnd = false
     package private(set) var failure: SystemError?
+    package private(set) var isClosed = false
+    /// It can be written to: the connection stands.
+    package private(set) var isConnected = false
     package var isReading = true {
         didSet { act() }
     }
+    /// The most that one read takes.
+    package var readBytes = 64 << 10
     private var toSend: [UInt8] = []
     private var endsAfterSending = false
+    private var hasEnded = false
 
-    package init(_ socket: SimulatedSocket) {
-        self.socket = socket
-        socket.handler = self
+    package init(_ transport: any StreamTransport) {
+        self.transport = transport
+        transport.handler = self
     }
 
+    /// It has heard the end, or the connection failed.
     package var isOver: Bool { hasHeardEnd || failure != nil }
     package var text: String { String(decoding: received, as: UTF8.self) }
+    package var unsentBytes: Int { toSend.count }
 
     package func send(_ bytes: [UInt8]) {
         toSend += bytes
@@ -34,59 +42,104 @@ package final class Recorder: TransportHandler {
         act()
     }
 
+    package func close() {
+        isClosed = true
+        transport.close()
+    }
+
+    package func reset() {
+        isClosed = true
+        transport.reset()
+    }
+
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
         if failed {
-            failure = failure ?? socket.takeError()
-            return socket.close()
+            failure = failure ?? transport.takeError() ?? SystemError(EIO)
+            return close()
         }
         act()
     }
 
     private func act() {
-        while !socket.isClosed, socket.isWritable, !toSend.isEmpty {
-            let result = toSend.withUnsafeMutableBytes { bytes in
-                var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-                return withUnsafeMutablePointer(to: &vector) {
-                    socket.write(UnsafeMutableBufferPointer(start: $0, count: 1))
-                }
-            }
-            guard case .bytes(let count) = result else { break }
-            toSend.removeFirst(count)
-        }
-        if endsAfterSending, toSend.isEmpty { socket.shutdownWrite() }
-        while !socket.isClosed, isReading, !hasHeardEnd, socket.isReadable {
-            var buffer = [UInt8](repeating: 0, count: 64 << 10)
-            let result = buffer.withUnsafeMutableBytes { bytes in
-                var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-                return withUnsafeMutablePointer(to: &vector) {
-                    socket.read(into: UnsafeMutableBufferPointer(start: $0, count: 1))
-                }
-            }
+        write()
+        while !isClosed, isReading, !hasHeardEnd, transport.isReadable {
+            var buffer = [UInt8](repeating: 0, count: readBytes)
+            let result = buffer.withUnsafeMutableBytes { transport.read(into: $0) }
             switch result {
             case .bytes(let count): received += buffer[..<count]
-            case .wouldBlock: return
+            case .wouldBlock: continue
             case .end: hasHeardEnd = true
             case .failed(let error): failure = error
             }
         }
     }
+
+    private func write() {
+        while !isClosed, transport.isWritable {
+            isConnected = true
+            guard !toSend.isEmpty else { break }
+            switch toSend.withUnsafeMutableBytes({ transport.write($0) }) {
+            case .bytes(let count): toSend.removeFirst(count)
+            case .wouldBlock, .end: continue
+            case .failed(let error):
+                failure = error
+                return close()
+            }
+        }
+        if endsAfterSending, toSend.isEmpty, !hasEnded, isConnected, !isClosed {
+            hasEnded = true
+            transport.shutdownWrite()
+        }
+    }
 }
 
-/// Listens in a simulated world and keeps what it accepts.
+extension StreamTransport {
+    /// Reads into one piece of memory.
+    package func read(into memory: UnsafeMutableRawBufferPointer) -> IOResult {
+        var vector = iovec(iov_base: memory.baseAddress, iov_len: memory.count)
+        return withUnsafeMutablePointer(to: &vector) {
+            read(into: UnsafeMutableBufferPointer(start: $0, count: 1))
+        }
+    }
+
+    /// Writes from one piece of memory.
+    package func write(_ memory: UnsafeMutableRawBufferPointer) -> IOResult {
+        var vector = iovec(iov_base: memory.baseAddress, iov_len: memory.count)
+        return withUnsafeMutablePointer(to: &vector) {
+            write(UnsafeMutableBufferPointer(start: $0, count: 1))
+        }
+    }
+}
+
+/// Listens, in a simulated world or a real one, and keeps what it accepts.
 package final class RecordingListener: AcceptHandler {
     package private(set) var accepted: [Recorder] = []
     package private(set) var clients: [SocketAddress] = []
+    package private(set) var pauses: [SystemError] = []
+    package var onAccept: ((Recorder) -> Void)?
     package private(set) var socket: (any ListeningTransport)?
 
-    package init(at address: SocketAddress, in world: SimulatedWorld) throws(SystemError) {
-        socket = try world.listen(on: address, onlyIPv6: false, handler: self).get()
+    package init(at address: SocketAddress, onlyIPv6: Bool = false, in network: any Network)
+        throws(SystemError)
+    {
+        socket = try network.listen(on: address, onlyIPv6: onlyIPv6, handler: self).get()
+    }
+
+    /// As bound.
+    package var address: SocketAddress { socket?.boundAddress ?? SocketAddress(unix: "") }
+
+    package func close() {
+        socket?.close()
+        socket = nil
     }
 
     package func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
-        guard let socket = transport as? SimulatedSocket else { return }
-        accepted.append(Recorder(socket))
+        accepted.append(Recorder(transport))
         clients.append(client)
+        onAccept?(accepted[accepted.count - 1])
     }
 
-    package func acceptPaused(_ error: SystemError) {}
+    package func acceptPaused(_ error: SystemError) {
+        pauses.append(error)
+    }
 }

@@ -1,0 +1,94 @@
+import Glibc
+import Reactor
+import Testing
+
+@Suite struct PollerTests {
+    /// Two ends of a socket that does not block.
+    private func pair() throws -> (Int32, Int32) {
+        var ends: [Int32] = [0, 0]
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
+        return (ends[0], ends[1])
+    }
+
+    private final class Handler: ReadinessHandler {
+        var seen: [Readiness] = []
+        var onReady: (() -> Void)?
+        func ready(_ events: Readiness) {
+            seen.append(events)
+            onReady?()
+        }
+    }
+
+    @Test func `an event for a descriptor that was closed and opened again in the same turn is dropped`()
+        throws
+    {
+        let poller = try EpollPoller()
+        let (a1, a2) = try pair()
+        let (b1, b2) = try pair()
+        let handlers = [Handler(), Handler()]
+        poller.add(a1, handlers[0], edgeTriggered: true)
+        poller.add(b1, handlers[1], edgeTriggered: true)
+        let new = Handler()
+        var reopened: (Int32, Int32)?
+        // Whichever of the two is told first closes the other, whose number a new socket gets.
+        for (me, other) in [(0, b1), (1, a1)] {
+            handlers[me].onReady = {
+                guard reopened == nil else { return }
+                poller.remove(other)
+                close(other)
+                guard let opened = try? self.pair() else {
+                    Issue.record("no descriptors")
+                    return
+                }
+                reopened = opened
+                #expect(opened.0 == other || opened.1 == other)
+                poller.add(other, new, edgeTriggered: true)
+            }
+        }
+        for end in [a2, b2] { #expect(write(end, "x", 1) == 1) }
+        poller.wait(deadline: 0)
+        poller.dispatch()
+        #expect(handlers[0].seen.count + handlers[1].seen.count == 1, "the other's event was dropped")
+        #expect(new.seen == [], "the new socket was told of the old one's bytes")
+        poller.wait(deadline: 0)
+        poller.dispatch()
+        #expect(new.seen == [.writable])
+    }
+
+    @Test func `what is removed is told nothing more`() throws {
+        let poller = try EpollPoller()
+        let (one, other) = try pair()
+        let handler = Handler()
+        poller.add(one, handler, edgeTriggered: false)
+        #expect(write(other, "x", 1) == 1)
+        poller.wait(deadline: 0)
+        poller.remove(one)
+        poller.dispatch()
+        #expect(handler.seen == [])
+    }
+
+    @Test func `level-triggered tells again, edge-triggered once`() throws {
+        let poller = try EpollPoller()
+        let (a1, a2) = try pair()
+        let (b1, b2) = try pair()
+        let (level, edge) = (Handler(), Handler())
+        poller.add(a1, level, edgeTriggered: false)
+        poller.add(b1, edge, edgeTriggered: true)
+        for end in [a2, b2] { #expect(write(end, "x", 1) == 1) }
+        for _ in 0..<3 {
+            poller.wait(deadline: 0)
+            poller.dispatch()
+        }
+        #expect(level.seen.count == 3)
+        #expect(edge.seen.count == 1)
+    }
+
+    @Test func `a wait ends at its deadline and not before`() throws {
+        let poller = try EpollPoller()
+        let began = poller.now()
+        poller.wait(deadline: began + 20_000_000)
+        #expect(poller.now() >= began + 20_000_000)
+        poller.wait(deadline: began)
+    }
+}
