@@ -2,6 +2,7 @@
 package enum EmbeddedMigrations {
     /// File name and content.
     package static let files: [(name: String, content: [UInt8])] = [
-        ("0001_fleet.sql", PackageResources._001_fleet_sql)
+        ("0001_fleet.sql", PackageResources._001_fleet_sql),
+        ("0002_history.sql", PackageResources._002_history_sql),
     ]
 }
