@@ -111,6 +111,7 @@ extension MainLink {
         case .finished(let id): find(id)?.linkEnded()
         case .closed(let id, let reason): find(id)?.aborted(reason)
         case .control(let message): try peer.received(message, on: self)
+        case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
         case .pong: break
         case .goAway(let reason, let milliseconds):
             goAwayReceived = reason
@@ -118,11 +119,30 @@ extension MainLink {
         }
     }
 
+    /// What a node counted: its socket is the target's for a stream that was opened here, the client's for one of its own.
+    private func tallied(_ id: StreamID, _ fromSocket: UInt64, _ toSocket: UInt64) {
+        let counts =
+            multiplexer.isOurs(id)
+            ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
+        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
+            sub.tallied(counts)
+        } else {
+            peer.recorder?.tallied(id, of: self, counts)
+        }
+    }
+
     private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
         let target = try peer.target(of: mapping)
-        let new = SubConnection(dialing: id, mapping: mapping, client: client, link: self)
+        let refusal: CloseReason? = target == nil || isClosing ? .mappingRemoved : nil
+        var record: (any ConnectionRecord)?
+        if refusal == nil { record = peer.recorder?.opening(mapping: mapping, client: client, of: peer) }
+        let new = SubConnection(dialing: id, mapping: mapping, client: client, record: record, link: self)
         insert(new)
-        guard let target, !isClosing else { return new.abort(.mappingRemoved) }
+        guard let target, refusal == nil, record != nil || peer.recorder == nil else {
+            let reason = refusal ?? .notRecorded
+            peer.recorder?.refused(reason, mapping: mapping, of: peer)
+            return new.abort(reason)
+        }
         if settings.isVerbose {
             Log.info(
                 "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", client.text),

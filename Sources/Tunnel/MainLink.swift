@@ -77,19 +77,27 @@ package final class MainLink: TransportHandler, TurnWork {
 
     package var openStreams: Int { multiplexer.ourStreams + multiplexer.theirStreams }
 
+    /// Whether what the other end still has to say is heard.
+    package var isListening: Bool { !isOver && !isClosing }
+
     package var canOpen: Bool { !isOver && !isClosing && multiplexer.canOpen }
 
     // MARK: Opening and ending sub-connections
 
-    /// Joins an accepted client to a new stream. False when the link takes no more.
-    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> Bool {
-        guard canOpen,
-            let id = multiplexer.open(mapping: mapping, client: ClientAddress(address), now: loop.now)
-        else {
-            return false
+    /// Joins an accepted client to a new stream. Nil, or why it cannot.
+    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> CloseReason? {
+        guard canOpen else { return .limit }
+        let place = ClientAddress(address)
+        var record: (any ConnectionRecord)?
+        if let recorder = peer.recorder {
+            record = recorder.opening(mapping: mapping, client: place, of: peer)
+            if record == nil { return .notRecorded }
+        }
+        guard let id = multiplexer.open(mapping: mapping, client: place, now: loop.now) else {
+            preconditionFailure("the multiplexer could open")
         }
         let new = SubConnection(
-            accepted: client, stream: id, mapping: mapping, client: ClientAddress(address), link: self)
+            accepted: client, stream: id, mapping: mapping, client: place, record: record, link: self)
         insert(new)
         if settings.isVerbose {
             Log.info(
@@ -98,7 +106,7 @@ package final class MainLink: TransportHandler, TurnWork {
         }
         new.readIfPossible()
         schedule()
-        return true
+        return nil
     }
 
     /// Ends the sub-connections of a mapping; returns how many there were.
@@ -118,12 +126,16 @@ package final class MainLink: TransportHandler, TurnWork {
         schedule()
     }
 
-    func ended(_ sub: SubConnection) {
+    func ended(_ sub: SubConnection, fromSocket: UInt64, toSocket: UInt64) {
         let place = place(of: sub.stream)
         if subConnections[place] === sub {
             subConnections[place] = nil
         } else {
             lingering[ObjectIdentifier(sub)] = nil
+        }
+        // The end with the authority keeps the records; it has two counts of each.
+        if !peer.hasAuthority, !isOver {
+            multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
         }
         multiplexer.release(sub.stream)
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
