@@ -40,7 +40,8 @@ let package = Package(
             name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(
-            name: "migrations", path: "migrations", resources: [.embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql")],
+            name: "migrations", path: "migrations",
+            resources: [.embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql")],
             swiftSettings: strict),
 
         library("Buffers"),

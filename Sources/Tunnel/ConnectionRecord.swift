@@ -18,12 +18,6 @@ package protocol ConnectionRecorder: AnyObject {
 
     /// A client was turned away before it became a sub-connection.
     func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer)
-
-    /// What the other end counted of a stream that is over here.
-    func tallied(_ stream: StreamID, of link: MainLink, _ counts: ByteCounts)
-
-    /// No more tallies come over this link.
-    func ended(_ link: MainLink)
 }
 
 /// The record of one sub-connection, from its opening to its end.
@@ -38,7 +32,60 @@ package protocol ConnectionRecord: AnyObject {
     /// that may outlive this process. Valid until `ended`.
     var totals: UnsafeMutablePointer<UInt64> { get }
 
-    /// Once. `other` is what the other end counted, if it has said so already; else `ConnectionRecorder.tallied` may tell.
-    func ended(
-        _ reason: CloseReason, counts: ByteCounts, other: ByteCounts?, stream: StreamID, link: MainLink)
+    /// The sub-connection is over, with these bytes. Once; `totals` is not used any more.
+    func ended(_ reason: CloseReason, counts: ByteCounts)
+
+    /// Once, after `ended`: what the other end counted, or nil if it did not say so in time.
+    func settled(other: ByteCounts?)
+}
+
+/// Records whose sub-connection is over here and not yet, or not yet known to be, at the other end.
+struct AwaitedTallies {
+    private var records: [UInt32: any ConnectionRecord] = [:]
+    /// In the order of their deadlines. Some have been answered.
+    private var deadlines: [(at: UInt64, stream: UInt32)] = []
+    private var first = 0
+
+    /// A target that takes its last bytes slowly keeps the other end from its last count; a node that never says it costs
+    /// no more than this.
+    static let patience: UInt64 = 5_000_000_000
+    private static let most = 65_536
+
+    var isEmpty: Bool { records.isEmpty }
+    var nextDeadline: UInt64? { first < deadlines.count ? deadlines[first].at : nil }
+
+    mutating func await(_ record: any ConnectionRecord, _ stream: StreamID, now: UInt64) {
+        // Its slot has gone round all generations: that one is not coming any more.
+        records.updateValue(record, forKey: stream.rawValue)?.settled(other: nil)
+        deadlines.append((now + Self.patience, stream.rawValue))
+        if records.count > Self.most { dropFirst() }
+    }
+
+    mutating func take(_ stream: StreamID) -> (any ConnectionRecord)? {
+        let record = records.removeValue(forKey: stream.rawValue)
+        if records.isEmpty {
+            deadlines.removeAll(keepingCapacity: true)
+            first = 0
+        }
+        return record
+    }
+
+    /// Gives up those whose time is over.
+    mutating func expire(now: UInt64) {
+        while let next = nextDeadline, next <= now { dropFirst() }
+    }
+
+    mutating func giveUpAll() {
+        while first < deadlines.count { dropFirst() }
+    }
+
+    private mutating func dropFirst() {
+        let stream = deadlines[first].stream
+        first += 1
+        if first > 1_024, first * 2 > deadlines.count {
+            deadlines.removeFirst(first)
+            first = 0
+        }
+        records.removeValue(forKey: stream)?.settled(other: nil)
+    }
 }

@@ -119,18 +119,6 @@ extension MainLink {
         }
     }
 
-    /// What a node counted: its socket is the target's for a stream that was opened here, the client's for one of its own.
-    private func tallied(_ id: StreamID, _ fromSocket: UInt64, _ toSocket: UInt64) {
-        let counts =
-            multiplexer.isOurs(id)
-            ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
-        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
-            sub.tallied(counts)
-        } else {
-            peer.recorder?.tallied(id, of: self, counts)
-        }
-    }
-
     private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
         let target = try peer.target(of: mapping)
         let refusal: CloseReason? = target == nil || isClosing ? .mappingRemoved : nil

@@ -23,6 +23,9 @@ package final class MainLink: TransportHandler, TurnWork {
     var subConnections = ContiguousArray<SubConnection?>()
     /// Over on the link, still writing to a slow socket, their slot in use again.
     var lingering: [ObjectIdentifier: SubConnection] = [:]
+    /// At the end that keeps records.
+    private var awaited = AwaitedTallies()
+    private var awaitedTimer: LoopTimer?
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -76,9 +79,6 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     package var openStreams: Int { multiplexer.ourStreams + multiplexer.theirStreams }
-
-    /// Whether what the other end still has to say is heard.
-    package var isListening: Bool { !isOver && !isClosing }
 
     package var canOpen: Bool { !isOver && !isClosing && multiplexer.canOpen }
 
@@ -141,6 +141,42 @@ package final class MainLink: TransportHandler, TurnWork {
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
     }
 
+    /// Its sub-connection is over; `tally` is what the other end has said of it.
+    func settle(_ record: any ConnectionRecord, of stream: StreamID, _ tally: ByteCounts?) {
+        guard tally == nil, !isOver, !isClosing else { return record.settled(other: tally) }
+        awaited.await(record, stream, now: loop.now)
+        if awaitedTimer == nil { watchAwaited() }
+    }
+
+    /// What a node counted: its socket is the target's for a stream that was opened here, the client's for one of its own.
+    func tallied(_ id: StreamID, _ fromSocket: UInt64, _ toSocket: UInt64) {
+        let counts =
+            multiplexer.isOurs(id)
+            ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
+        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
+            sub.tallied(counts)
+        } else {
+            awaited.take(id)?.settled(other: counts)
+            // It may have been what a link that is to close waited for.
+            schedule()
+        }
+    }
+
+    private func watchAwaited() {
+        guard let deadline = awaited.nextDeadline else { return awaitedTimer = nil }
+        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [weak self] in
+            guard let self else { return }
+            awaited.expire(now: loop.now)
+            watchAwaited()
+            schedule()
+        }
+    }
+
+    func giveUpAwaited() {
+        loop.cancel(awaitedTimer)
+        awaited.giveUpAll()
+    }
+
     func place(of id: StreamID) -> Int {
         id.slot * 2 + (multiplexer.isOurs(id) ? 0 : 1)
     }
@@ -200,7 +236,7 @@ package final class MainLink: TransportHandler, TurnWork {
         flush()
         guard !isOver else { return }
         if isClosing { return finishClosing() }
-        if multiplexer.hasSentGoAway, openStreams == 0 { return closeOrderly() }
+        if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
         let canRead = transport.isReadable && records.output.count < Self.outputLimit
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }

@@ -259,7 +259,6 @@ package final class Peer {
         Log.info(
             "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
             ("sub-connections", reason.subConnections))
-        recorder?.ended(link)
         draining.removeAll { $0 === link }
         if !link.lingering.isEmpty { finishing.append(link) }
         if self.link === link {

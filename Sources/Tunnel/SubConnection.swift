@@ -278,7 +278,8 @@ package final class SubConnection: TransportHandler {
         if link.settings.isVerbose { log(reason) }
         if let record {
             record.connection = nil
-            record.ended(reason, counts: counts, other: tally, stream: stream, link: link)
+            record.ended(reason, counts: counts)
+            link.settle(record, of: stream, tally)
         }
         link.ended(self, fromSocket: fromSocket, toSocket: toSocket)
     }
