@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging         SQLite   HTTP   Flags
+//     1  Buffers   Logging         SQLite   Digests   HTTP   Flags
 //     0  CLinux   COpenSSL         CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -49,11 +49,12 @@ let package = Package(
         library("Flags"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
+        library("Digests", ["COpenSSL"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
-        library("Records", ["SQLite", "migrations", "Logging"]),
+        library("Records", ["SQLite", "Digests", "migrations", "Logging"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Control", ["HTTP", "Logging", "Records"]),
@@ -96,7 +97,7 @@ let package = Package(
         // The dumps are read from where they stand.
         .testTarget(
             name: "RecordsTests",
-            dependencies: ["Records", "SQLite", "migrations", "records-writer", "Support"],
+            dependencies: ["Records", "SQLite", "Digests", "migrations", "records-writer", "Support"],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
