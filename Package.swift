@@ -104,7 +104,7 @@ let package = Package(
         tests(
             "FleetEndToEndTests",
             [
-                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "TLS",
+                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "SQLite", "TLS",
                 "Records",
             ]),
         tests("TidyTests"),

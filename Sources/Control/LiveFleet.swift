@@ -1,3 +1,5 @@
+import Records
+
 /// What the control service needs of the running server: the links and listeners that the records describe.
 ///
 /// Called on the threads of the control socket, several at a time, always after the change is durable. The records are what
@@ -15,6 +17,13 @@ package protocol LiveFleet: Sendable {
 
     /// The nodes that have a link now, by their id. Returns at once: a copy, not a question to the loops.
     func online() -> [String: LiveNode]
+
+    /// The sub-connections that are open now, of all nodes, in the order of their ids. Asks the loop, at most 1 s.
+    func connections() -> [LiveConnection]
+
+    /// Ends one sub-connection; the history keeps it as `killed`. False when none of this id is open. `reason` is the
+    /// operator's words, for the log. Waits for it, at most 1 s.
+    func kill(connection id: Int64, reason: String) -> Bool
 
     /// False where no server runs: records can be changed, and nobody applies them.
     var isLive: Bool { get }
@@ -43,11 +52,55 @@ package struct LiveNode: Equatable, Sendable {
     }
 }
 
+/// A sub-connection that is open.
+package struct LiveConnection: Equatable, Sendable {
+    /// As in the history.
+    package let id: Int64
+    package let nodeID: String
+    package let node: String
+    package let mapping: UInt32
+    /// The mapping's name, if it has one.
+    package let listener: String?
+    package let kind: MappingKind
+    /// `203.0.113.9:51514`; `unix` for a client on a Unix socket.
+    package let client: String
+    package let target: String
+    package let openedAt: Timestamp
+    /// From the client to the target, and back, since it was opened.
+    package let bytesUp: UInt64
+    package let bytesDown: UInt64
+    /// Of the last whole second.
+    package var bytesPerSecondUp: UInt64
+    package var bytesPerSecondDown: UInt64
+
+    package init(
+        id: Int64, nodeID: String, node: String, mapping: UInt32, listener: String?, kind: MappingKind,
+        client: String, target: String, openedAt: Timestamp, bytesUp: UInt64, bytesDown: UInt64,
+        bytesPerSecondUp: UInt64, bytesPerSecondDown: UInt64
+    ) {
+        self.id = id
+        self.nodeID = nodeID
+        self.node = node
+        self.mapping = mapping
+        self.listener = listener
+        self.kind = kind
+        self.client = client
+        self.target = target
+        self.openedAt = openedAt
+        self.bytesUp = bytesUp
+        self.bytesDown = bytesDown
+        self.bytesPerSecondUp = bytesPerSecondUp
+        self.bytesPerSecondDown = bytesPerSecondDown
+    }
+}
+
 /// The fleet of a server that is down.
 package struct OfflineFleet: LiveFleet {
     package init() {}
     package func changed(nodes: [String]) {}
     package func disconnect(node id: String, reason: String) -> Int { 0 }
     package func online() -> [String: LiveNode] { [:] }
+    package func connections() -> [LiveConnection] { [] }
+    package func kill(connection id: Int64, reason: String) -> Bool { false }
     package var isLive: Bool { false }
 }

@@ -96,6 +96,10 @@ package final class Reconciler: LiveFleet {
         live.all()
     }
 
+    package func connections() -> [LiveConnection] { [] }
+
+    package func kill(connection id: Int64, reason: String) -> Bool { false }
+
     package var isLive: Bool { true }
 }
 

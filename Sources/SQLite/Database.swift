@@ -1,7 +1,7 @@
 import CSQLite
 import Glibc
 
-/// One connection, on one thread at a time. SQL is a `StaticString`: a value can only be bound.
+/// One connection, on one thread at a time. SQL is a `StaticString`, or made of such (`ComposedSQL`): a value can only be bound.
 ///
 /// Statements are kept by the literal's address, for the life of the connection.
 package final class Database {
@@ -20,6 +20,8 @@ package final class Database {
 
     let handle: OpaquePointer
     private var statements: [UnsafePointer<UInt8>: Statement] = [:]
+    /// Of `ComposedSQL`, by their text.
+    var composed: [ComposedSQL: Statement] = [:]
 
     package init(path: String, mode: Mode, busyMilliseconds: Int32 = busyMilliseconds) throws(SQLiteError) {
         // Each connection is one thread's, so SQLite's own locks are left out. A path that is a link is refused.
@@ -51,6 +53,7 @@ package final class Database {
 
     deinit {
         statements.removeAll()
+        composed.removeAll()
         sqlite3_close_v2(handle)
     }
 

@@ -84,6 +84,7 @@ final class AdminFixture {
 final class AnsweringFleet: LiveFleet {
     let store = Mutex<Store?>(nil)
     let links = Mutex<[String: LiveNode]>([:])
+    let open = Mutex<[LiveConnection]>([])
     let applies = Atomic<Bool>(true)
 
     func changed(nodes: [String]) {
@@ -109,6 +110,17 @@ final class AnsweringFleet: LiveFleet {
     }
 
     func online() -> [String: LiveNode] { links.withLock { $0 } }
+
+    func connections() -> [LiveConnection] { open.withLock { $0 } }
+
+    func kill(connection id: Int64, reason: String) -> Bool {
+        open.withLock { open in
+            guard let place = open.firstIndex(where: { $0.id == id }) else { return false }
+            open.remove(at: place)
+            return true
+        }
+    }
+
     var isLive: Bool { true }
 
     func setOnline(_ id: String, subConnections: Int, since: Int64 = 1_000_000) {

@@ -102,6 +102,7 @@ final class NotingFleet: LiveFleet {
         var isLive = true
         var calls: [String] = []
         var online: [String: LiveNode] = [:]
+        var connections: [LiveConnection] = []
     }
 
     let state = Mutex(State())
@@ -118,6 +119,18 @@ final class NotingFleet: LiveFleet {
     }
 
     func online() -> [String: LiveNode] { state.withLock { $0.online } }
+
+    func connections() -> [LiveConnection] { state.withLock { $0.connections } }
+
+    func kill(connection id: Int64, reason: String) -> Bool {
+        state.withLock { state in
+            guard let place = state.connections.firstIndex(where: { $0.id == id }) else { return false }
+            state.connections.remove(at: place)
+            state.calls.append("kill \(id) \(reason)")
+            return true
+        }
+    }
+
     var isLive: Bool { state.withLock { $0.isLive } }
 
     func takeCalls() -> [String] {

@@ -1,0 +1,169 @@
+import SQLite
+
+extension Reader {
+    /// A page of the history. `cursor` is the `next` of the page before: rows that are appended meanwhile, or that go at the
+    /// other end, neither repeat nor hide one.
+    ///
+    /// Its work is bounded by `budget`, so a filter that little matches answers short pages. Gaps stand where they were among
+    /// the connections that were looked at.
+    package func history(
+        _ filter: ConnectionFilter, order: ConnectionOrder = .newest, cursor: Int64? = nil,
+        limit: Int = Limits.page, budget: PageBudget = PageBudget()
+    ) throws(RecordsError) -> HistoryPage {
+        let limit = max(1, min(limit, Limits.page))
+        let conditions = try conditions(filter)
+        var ids = try ids(in: .opened, since: filter.since, until: filter.latestOpening)
+        if let cursor {
+            ids = ids.flatMap { all in
+                let low = order == .newest ? all.lowerBound : max(all.lowerBound, cursor + 1)
+                let high = order == .newest ? min(all.upperBound, cursor - 1) : all.upperBound
+                return low <= high ? low...high : nil
+            }
+        }
+        var search = ConnectionSearch(self, conditions, order, in: ids, first: limit, budget: budget)
+        var found: [ConnectionRecord] = []
+        var next: Int64?
+        while !search.isDone {
+            var isCut = false
+            try search.step { (part) throws(RecordsError) in
+                let room = limit - found.count
+                let ids = try self.ids(of: part, conditions, order, limit: room)
+                for id in ids {
+                    guard var record = try connection(id: id), conditions.holds(record) else { continue }
+                    record.setPassed(filter.open?[id])
+                    found.append(record)
+                }
+                // The part may have more of them.
+                isCut = ids.count == room
+                next = isCut ? ids.last : order == .newest ? part.ids.lowerBound : part.ids.upperBound
+                return ids.count
+            }
+            if isCut || search.isSpent && !search.isDone { break }
+            if search.isDone { next = nil }
+        }
+        let gaps = try gaps(filter, order, from: cursor, to: next)
+        return HistoryPage(entries: Self.merge(found, gaps, order), next: next)
+    }
+
+    /// One connection, with its bytes so far if it is open and they are known.
+    package func connection(id: Int64) throws(RecordsError) -> ConnectionRecord? {
+        try records { () throws(SQLiteError) in
+            try database.first("SELECT * FROM history WHERE id = ?", id, row: ConnectionRecord.init)
+        }
+    }
+
+    /// The first `limit` ids of a part that meet the conditions, in order.
+    private func ids(
+        of part: ConnectionScan.Part, _ conditions: ConnectionConditions, _ order: ConnectionOrder, limit: Int
+    ) throws(RecordsError) -> [Int64] {
+        var found: [Int64] = []
+        for source in part.sources {
+            let (from, condition, values) = ConnectionScan.text(source)
+            let sql =
+                "SELECT o.id" + from + conditions.joinClosed + conditions.joinRoute + condition
+                + conditions.text
+                + (order == .newest ? " ORDER BY o.id DESC LIMIT ?" : " ORDER BY o.id LIMIT ?")
+            found += try records { () throws(SQLiteError) in
+                try database.query(sql, list: values + conditions.values + [limit]) {
+                    (row) throws(SQLiteError) in try row.integer(0)
+                }
+            }
+        }
+        if part.sources.count > 1 { found.sort { order == .newest ? $0 > $1 : $0 < $1 } }
+        return Array(found.prefix(limit))
+    }
+
+    // MARK: Gaps
+
+    /// Those noted between the connections where a page begins and where it ends. A page is told from the next by the time of
+    /// the connection between them, so each gap is in one of them.
+    private func gaps(
+        _ filter: ConnectionFilter, _ order: ConnectionOrder, from cursor: Int64?, to next: Int64?
+    ) throws(RecordsError) -> [(at: Timestamp, gap: HistoryGap)] {
+        guard filter.isOpen != true else { return [] }
+        // A page newest first has the ids below `cursor`, from `next` on; oldest first those above `cursor`, up to `next`.
+        let (first, last) = (try time(at: cursor, order), try time(at: next, order))
+        let (low, high) = order == .newest ? (last, first) : (first, last)
+        let all = try records { () throws(SQLiteError) in
+            try database.query(
+                """
+                SELECT at, from_at, to_at, detail FROM notes
+                WHERE kind = 'gap' AND at >= ? AND at < ? AND from_at NOT NULL AND to_at NOT NULL
+                ORDER BY at DESC, id DESC LIMIT ?
+                """, low ?? Timestamp(microseconds: .min), high ?? Timestamp(microseconds: .max), Limits.page
+            ) { (row) throws(SQLiteError) in
+                (
+                    at: try row.time(0),
+                    gap: HistoryGap(
+                        from: try row.time(1), to: try row.time(2), cause: try row.textOrNil(3) ?? "unknown")
+                )
+            }
+        }
+        let kept = all.filter {
+            $0.gap.overlaps(since: filter.since ?? filter.at, until: filter.until ?? filter.at)
+        }
+        return order == .newest ? kept : kept.reversed()
+    }
+
+    private func time(at id: Int64?, _ order: ConnectionOrder) throws(RecordsError) -> Timestamp? {
+        guard let id else { return nil }
+        return try records { () throws(SQLiteError) in
+            // On the side on which rows do not come and go.
+            switch order {
+            case .newest:
+                try database.first("SELECT at FROM opened WHERE id >= ? ORDER BY id LIMIT 1", id) {
+                    (row) throws(SQLiteError) in try row.time(0)
+                }
+            case .oldest:
+                try database.first("SELECT at FROM opened WHERE id <= ? ORDER BY id DESC LIMIT 1", id) {
+                    (row) throws(SQLiteError) in try row.time(0)
+                }
+            }
+        }
+    }
+
+    private static func merge(
+        _ records: [ConnectionRecord], _ gaps: [(at: Timestamp, gap: HistoryGap)], _ order: ConnectionOrder
+    ) -> [HistoryEntry] {
+        var entries: [HistoryEntry] = []
+        entries.reserveCapacity(records.count + gaps.count)
+        var rest = gaps[...]
+        for record in records {
+            // A connection that was opened after the gap was noted stands on its younger side.
+            while let gap = rest.first,
+                order == .newest ? record.openedAt < gap.at : record.openedAt >= gap.at
+            {
+                entries.append(.gap(gap.gap))
+                rest.removeFirst()
+            }
+            entries.append(.connection(record))
+        }
+        return entries + rest.map { .gap($0.gap) }
+    }
+}
+
+extension ConnectionFilter {
+    /// Before which a connection must have been opened.
+    var latestOpening: Timestamp? {
+        guard let at else { return until }
+        let next = Timestamp(microseconds: at.microseconds == .max ? .max : at.microseconds + 1)
+        return until.map { min($0, next) } ?? next
+    }
+}
+
+extension ConnectionRecord {
+    /// While it is open, what has passed so far stands where the counts will be.
+    mutating func setPassed(_ passed: PassedBytes?) {
+        guard isOpen, let passed else { return }
+        bytesUp = passed.up
+        bytesDown = passed.down
+    }
+}
+
+extension HistoryGap {
+    /// A gap of a clock that was set back ends before it begins.
+    fileprivate func overlaps(since: Timestamp?, until: Timestamp?) -> Bool {
+        let (first, last) = (min(from, to), max(from, to))
+        return (since.map { last >= $0 } ?? true) && (until.map { first <= $0 } ?? true)
+    }
+}
