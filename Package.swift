@@ -104,7 +104,8 @@ let package = Package(
         tests(
             "FleetEndToEndTests",
             [
-                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "SQLite", "TLS",
+                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor",
+                "SQLite", "TLS",
                 "Records",
             ]),
         tests("TidyTests"),

@@ -22,7 +22,7 @@ package struct AuditPolicy: Equatable, Sendable {
 ///     end ─► reason into the slot; with the node's counts ─► event ─► commit ─mailbox─► the slot is free
 ///
 /// One loop owns it.
-final class ConnectionHistory: ConnectionRecorder, TurnWork {
+final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     /// What a route says beside its id.
     struct RouteText: Equatable {
         let nodeID: String
@@ -94,7 +94,7 @@ final class ConnectionHistory: ConnectionRecorder, TurnWork {
 
     // MARK: Openings
 
-    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any ConnectionRecord)? {
+    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any SubConnectionRecord)? {
         guard let route = route(mapping, of: peer) else { return nil }
         if isFailing, policy.isRequired, policy.refusesOnFailure { return nil }
         let id = log.newConnectionID()
@@ -149,7 +149,8 @@ final class ConnectionHistory: ConnectionRecorder, TurnWork {
             .route(
                 ConnectionRoute(
                     id: id, nodeID: text.nodeID, node: text.node, identity: text.identity, mapping: mapping,
-                    kind: text.kind, mappingName: text.mappingName, listen: text.listen, target: text.target)))
+                    kind: text.kind, mappingName: text.mappingName, listen: text.listen, target: text.target))
+        )
         return (id, text.kind)
     }
 
@@ -259,7 +260,7 @@ private struct Backlog<Element> {
 }
 
 /// One sub-connection as the history sees it.
-final class ConnectionEntry: ConnectionRecord {
+final class ConnectionEntry: SubConnectionRecord {
     let id: Int64
     let mapping: UInt32
     let client: ClientPlace
@@ -339,7 +340,8 @@ final class ConnectionEntry: ConnectionRecord {
             Closed(
                 connection: id, at: end.at, durationMicroseconds: end.durationMicroseconds,
                 up: Int64(clamping: end.counts.up), down: Int64(clamping: end.counts.down),
-                nodeUp: other.map { Int64(clamping: $0.up) }, nodeDown: other.map { Int64(clamping: $0.down) },
+                nodeUp: other.map { Int64(clamping: $0.up) },
+                nodeDown: other.map { Int64(clamping: $0.down) },
                 reason: end.reason, flags: flags))
     }
 

@@ -63,8 +63,11 @@ package final class ManagedServer {
             server = Server(
                 key: try directory.serverKey(), settings: settings, programVersion: version, loop: loop)
             store = try Store.open(directory: directory.path, server: version)
+            guard let slots = store.takeSlots() else {
+                throw ServerFailure(description: "the records were opened without their slots")
+            }
             self.history = ConnectionHistory(
-                log: store.history, slots: store.takeSlots(), policy: history.policy, loop: loop)
+                log: store.history, slots: slots, policy: history.policy, loop: loop)
         } catch let error as DataDirectory.Failure {
             throw ServerFailure(description: error.description)
         } catch {

@@ -64,12 +64,13 @@ package final class Reconciler: LiveFleet {
 
     /// Two looks a fifth of a second apart: the difference is the rate.
     package func connections() -> [LiveConnection] {
-        let (before, start) = (snapshot(), Monotonic.nanoseconds)
+        let clock = ContinuousClock()
+        let (before, start) = (snapshot(), clock.now)
         guard !before.isEmpty else { return [] }
         usleep(200_000)
-        let (after, end) = (snapshot(), Monotonic.nanoseconds)
+        let (after, took) = (snapshot(), start.duration(to: clock.now))
         let earlier = Dictionary(before.map { ($0.id, $0) }) { first, _ in first }
-        let seconds = Double(end - start) / 1e9
+        let seconds = took / .seconds(1)
         return after.map { connection in
             guard let first = earlier[connection.id] else { return connection }
             var connection = connection
@@ -95,10 +96,6 @@ package final class Reconciler: LiveFleet {
     package func online() -> [String: LiveNode] {
         live.all()
     }
-
-    package func connections() -> [LiveConnection] { [] }
-
-    package func kill(connection id: Int64, reason: String) -> Bool { false }
 
     package var isLive: Bool { true }
 }

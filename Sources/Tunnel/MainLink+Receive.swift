@@ -122,7 +122,7 @@ extension MainLink {
     private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
         let target = try peer.target(of: mapping)
         let refusal: CloseReason? = target == nil || isClosing ? .mappingRemoved : nil
-        var record: (any ConnectionRecord)?
+        var record: (any SubConnectionRecord)?
         if refusal == nil { record = peer.recorder?.opening(mapping: mapping, client: client, of: peer) }
         let new = SubConnection(dialing: id, mapping: mapping, client: client, record: record, link: self)
         insert(new)

@@ -88,7 +88,7 @@ package final class MainLink: TransportHandler, TurnWork {
     func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> CloseReason? {
         guard canOpen else { return .limit }
         let place = ClientAddress(address)
-        var record: (any ConnectionRecord)?
+        var record: (any SubConnectionRecord)?
         if let recorder = peer.recorder {
             record = recorder.opening(mapping: mapping, client: place, of: peer)
             if record == nil { return .notRecorded }
@@ -142,7 +142,7 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     /// Its sub-connection is over; `tally` is what the other end has said of it.
-    func settle(_ record: any ConnectionRecord, of stream: StreamID, _ tally: ByteCounts?) {
+    func settle(_ record: any SubConnectionRecord, of stream: StreamID, _ tally: ByteCounts?) {
         guard tally == nil, !isOver, !isClosing else { return record.settled(other: tally) }
         awaited.await(record, stream, now: loop.now)
         if awaitedTimer == nil { watchAwaited() }

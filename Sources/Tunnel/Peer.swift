@@ -34,7 +34,7 @@ package final class Peer {
     /// Hears that the other end wants this one to go, and when it may come back.
     package var onGoAway: ((GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Void)?
     /// Keeps the records of the sub-connections; nil at a node.
-    package var recorder: (any ConnectionRecorder)?
+    package var recorder: (any SubConnectionRecorder)?
     /// Why sub-connections end when this program stops.
     package var stopReason: CloseReason { hasAuthority ? .serverStop : .nodeStop }
 

@@ -28,7 +28,7 @@ package final class SubConnection: TransportHandler {
     private var toSocket: UInt64 = 0
     private var lastMoved: UInt64
     /// The server's; bytes pass once it is durable.
-    private let record: (any ConnectionRecord)?
+    private let record: (any SubConnectionRecord)?
     private let totals: UnsafeMutablePointer<UInt64>?
     private var isHeld: Bool
     /// What the other end counted.
@@ -45,7 +45,7 @@ package final class SubConnection: TransportHandler {
     /// The listening side's: a client has connected.
     init(
         accepted transport: any StreamTransport, stream: StreamID, mapping: UInt32, client: ClientAddress,
-        record: (any ConnectionRecord)?, link: MainLink
+        record: (any SubConnectionRecord)?, link: MainLink
     ) {
         self.stream = stream
         self.mapping = mapping
@@ -64,7 +64,7 @@ package final class SubConnection: TransportHandler {
 
     /// The dialling side's: the other end has opened a stream.
     init(
-        dialing stream: StreamID, mapping: UInt32, client: ClientAddress, record: (any ConnectionRecord)?,
+        dialing stream: StreamID, mapping: UInt32, client: ClientAddress, record: (any SubConnectionRecord)?,
         link: MainLink
     ) {
         self.stream = stream

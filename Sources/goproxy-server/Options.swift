@@ -105,7 +105,8 @@ struct Options: Sendable {
     private static func size(_ text: String) throws(FlagError) -> Int64 {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let units: [String: Int64] = [
-            "": 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000,
+            "": 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000,
+            "TB": 1_000_000_000_000,
         ]
         guard let number = Int64(digits), let unit = units[String(text.dropFirst(digits.count))] else {
             throw FlagError("expected a size such as 500MB or 10GB")

@@ -1,4 +1,6 @@
 import Foundation
+import Mux
+import Records
 import Support
 import Testing
 
@@ -88,7 +90,7 @@ struct HistoryTests {
 
     @Test(arguments: Kind.allCases)
     func `disabling a node, and stopping the server, are on record`(kind: Kind) throws {
-        try withFleet { fleet in
+        try withFleet(["-drain", "0s"]) { fleet in
             let echo = try TargetServer.echo(limit: .seconds(60))
             let (_, _) = try fleet.joinNode("edge-07")
             let (_, _) = try fleet.joinNode("edge-08")
@@ -102,9 +104,7 @@ struct HistoryTests {
             try first.requireEnd()
             #expect(try fleet.record(of: ports[0]).end?.reason == "revoked")
             try second.requireAlive()
-            fleet.server.send(SIGTERM)
-            fleet.server.send(SIGTERM)
-            try fleet.server.waitForExit(within: .seconds(30))
+            try fleet.stopServer()
             #expect(try fleet.record(of: ports[1]).end?.reason == "server-stop")
             #expect(try fleet.notes("stop") == 1 && fleet.notes("gap") == 0)
             try fleet.resumeServer()
@@ -176,6 +176,15 @@ struct HistoryTests {
             #expect(record.end?.up == 54_321 && record.end?.down == 54_321)
             #expect(record.end?.nodeUp == nil)
             #expect(try fleet.notes("gap", "server-crash") == 1 && fleet.notes("stop") == 0)
+        }
+    }
+}
+
+@Suite
+struct ReasonTests {
+    @Test func `each reason of the wire has the same word in the records`() {
+        for reason in CloseReason.allCases {
+            #expect(EndReason(rawValue: reason.description) != nil, "\(reason)")
         }
     }
 }

@@ -55,7 +55,8 @@ extension ManagedFleet {
                 let reason = try row.textOrNil(8)
                 return HistoryRow(
                     id: try row.integer(0), clientPort: Int(try row.integer(1)), node: try row.text(2),
-                    kind: try row.text(3), mapping: Int(try row.integer(4)), mappingName: try row.textOrNil(5),
+                    kind: try row.text(3), mapping: Int(try row.integer(4)),
+                    mappingName: try row.textOrNil(5),
                     target: try row.text(6), identity: try row.blob(7),
                     end: reason == nil
                         ? nil
@@ -70,7 +71,9 @@ extension ManagedFleet {
     /// The record of the connection of this client, once it has an end.
     func record(of client: Int, within limit: Duration = .seconds(20)) throws -> HistoryRow {
         var last: [HistoryRow] = []
-        return try eventually("the connection from port \(client) ends on record", within: limit, evidence: { "\(last)" }) {
+        return try eventually(
+            "the connection from port \(client) ends on record", within: limit, evidence: { "\(last)" }
+        ) {
             last = try history()
             return last.last { $0.clientPort == client && $0.end != nil }
         }

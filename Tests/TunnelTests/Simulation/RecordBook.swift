@@ -3,13 +3,13 @@ import Simulation
 import Tunnel
 
 /// The server's records in the simulation: some become durable at once, most later, a few never.
-final class RecordBook: ConnectionRecorder {
+final class RecordBook: SubConnectionRecorder {
     /// By the number of the call, which the client's address holds.
     private(set) var records: [Int: Record] = [:]
     private(set) var refused: Set<Int> = []
     private unowned(unsafe) let simulation: TunnelSimulation
 
-    final class Record: ConnectionRecord {
+    final class Record: SubConnectionRecord {
         weak var connection: SubConnection?
         let totals = UnsafeMutablePointer<UInt64>.allocate(capacity: 3)
         fileprivate(set) var isDurable = false
@@ -55,7 +55,7 @@ final class RecordBook: ConnectionRecorder {
         self.simulation = simulation
     }
 
-    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any ConnectionRecord)? {
+    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any SubConnectionRecord)? {
         let number = Int(client.high >> 32) - 0x0a09_0000
         guard simulation.calls.indices.contains(number), records[number] == nil else {
             simulation.fault("a record of nobody: \(number)")

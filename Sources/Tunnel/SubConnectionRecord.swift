@@ -12,16 +12,16 @@ package struct ByteCounts: Equatable, Sendable {
 }
 
 /// Keeps the records of a peer's sub-connections: the server has one, a node has none. Called on the loop's thread.
-package protocol ConnectionRecorder: AnyObject {
+package protocol SubConnectionRecorder: AnyObject {
     /// A client has connected, here or at the other end. Nil: it cannot be recorded, and is refused.
-    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any ConnectionRecord)?
+    func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any SubConnectionRecord)?
 
     /// A client was turned away before it became a sub-connection.
     func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer)
 }
 
 /// The record of one sub-connection, from its opening to its end.
-package protocol ConnectionRecord: AnyObject {
+package protocol SubConnectionRecord: AnyObject {
     /// Set by the sub-connection. Let go of at its end.
     var connection: SubConnection? { get set }
 
@@ -41,7 +41,7 @@ package protocol ConnectionRecord: AnyObject {
 
 /// Records whose sub-connection is over here and not yet, or not yet known to be, at the other end.
 struct AwaitedTallies {
-    private var records: [UInt32: any ConnectionRecord] = [:]
+    private var records: [UInt32: any SubConnectionRecord] = [:]
     /// In the order of their deadlines. Some have been answered.
     private var deadlines: [(at: UInt64, stream: UInt32)] = []
     private var first = 0
@@ -54,14 +54,14 @@ struct AwaitedTallies {
     var isEmpty: Bool { records.isEmpty }
     var nextDeadline: UInt64? { first < deadlines.count ? deadlines[first].at : nil }
 
-    mutating func await(_ record: any ConnectionRecord, _ stream: StreamID, now: UInt64) {
+    mutating func await(_ record: any SubConnectionRecord, _ stream: StreamID, now: UInt64) {
         // Its slot has gone round all generations: that one is not coming any more.
         records.updateValue(record, forKey: stream.rawValue)?.settled(other: nil)
         deadlines.append((now + Self.patience, stream.rawValue))
         if records.count > Self.most { dropFirst() }
     }
 
-    mutating func take(_ stream: StreamID) -> (any ConnectionRecord)? {
+    mutating func take(_ stream: StreamID) -> (any SubConnectionRecord)? {
         let record = records.removeValue(forKey: stream.rawValue)
         if records.isEmpty {
             deadlines.removeAll(keepingCapacity: true)
