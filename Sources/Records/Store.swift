@@ -11,6 +11,7 @@ package final class Store: Sendable {
     private let readers: Readers
     private let sessionIDs: Atomic<Int64>
     private let slots: Mutex<ConnectionSlots?>
+    let keeping = Keeping()
 
     /// The database's file inside the directory.
     package static let fileName = "goproxy.db"
@@ -25,7 +26,15 @@ package final class Store: Sendable {
     package static func open(
         directory: String, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
-        let lock = try LockFile(directory: directory)
+        try open(
+            directory: directory, lock: LockFile(directory: directory), server: server,
+            sealsEverySeconds: sealsEverySeconds)
+    }
+
+    /// For who has the lock already.
+    static func open(
+        directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
+    ) throws(RecordsError) -> Store {
         let opening = Writer.Opening(
             directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
             sealsEverySeconds: sealsEverySeconds)
@@ -112,6 +121,7 @@ package final class Store: Sendable {
 
     /// Writes what is queued, and for a server that it stopped; ends the thread and frees the lock. Later calls are refused with `busy`.
     package func close() {
+        keeping.close()
         readers.close()
         writer.close()
     }

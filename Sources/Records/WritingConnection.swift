@@ -13,10 +13,8 @@ final class WritingConnection {
 
     init(path: String) throws(RecordsError) {
         self.path = path
-        let migrations = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
-        precondition(
-            migrations.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
-        let migrator = Migrator(path: path, migrations: migrations, applicationID: Store.applicationID)
+        let migrator = Migrator(
+            path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
         do { rows = try HistoryRows(database) } catch { throw RecordsError(error) }
         try checkFiles()
@@ -122,6 +120,15 @@ private struct FileIdentity: Equatable {
         device = UInt(status.st_dev)
         number = UInt(status.st_ino)
     }
+}
+
+extension Store {
+    /// All that this program knows.
+    static let migrations: [Migration] = {
+        let all = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
+        precondition(all.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
+        return all
+    }()
 }
 
 extension RecordsError {
