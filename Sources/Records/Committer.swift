@@ -45,6 +45,7 @@ final class Committer {
         self.connection = connection
         self.sealer = sealer
         ballast = opening.lifecycle == nil ? nil : Ballast(directory: opening.directory)
+        if opening.lifecycle != nil { LogRoom.make(for: opening.path) }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
     }
