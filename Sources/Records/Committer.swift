@@ -57,8 +57,7 @@ final class Committer {
             return try openOnce(opening)
         } catch {
             // A start on a full disk: the ballast is for this too.
-            guard error.isFull, Ballast.remove(from: opening.directory) else { throw error }
-            Log.warn("ballast-given-back", ("error", error.message))
+            guard Ballast.remove(from: opening.directory, for: error) else { throw error }
             return try openOnce(opening)
         }
     }
