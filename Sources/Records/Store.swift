@@ -42,16 +42,22 @@ package final class Store: Sendable {
         do {
             let readers = Readers(path: opening.path)
             let last = try readers.read { (reader) throws(RecordsError) in try reader.highestSession() }
-            let slots: ConnectionSlots? =
-                if server == nil {
-                    nil
-                } else {
-                    try ConnectionSlots(directory: directory, lastConnection: writer.log.lastConnection)
-                }
+            let slots = server == nil ? nil : try makeSlots(directory, writer.log)
             return Store(writer, readers, slots, lastSession: last)
         } catch {
             writer.close()
             throw error
+        }
+    }
+
+    private static func makeSlots(
+        _ directory: String, _ log: HistoryLog
+    ) throws(RecordsError) -> sending ConnectionSlots {
+        do throws(RecordsError) {
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
+        } catch {
+            guard Ballast.remove(from: directory, for: error) else { throw error }
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
         }
     }
 

@@ -133,15 +133,15 @@ extension Store {
 
 extension RecordsError {
     init(_ error: MigrationError, path: String) {
-        let code: Code
+        let message = "\(path): \(error)"
         switch error {
-        case .newer: code = .newer
-        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: code = .corrupt
+        case .newer: self.init(.newer, message)
+        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: self.init(.corrupt, message)
         case .failed(_, _, let error), .backup(let error), .database(let error):
-            code = RecordsError(error).code
-        case .system: code = .io
+            let reason = RecordsError(error)
+            self.init(reason.code, message, hint: reason.hint, isFull: reason.isFull)
+        case .system: self.init(.io, message)
         }
-        self.init(code, "\(path): \(error)")
     }
 
     static func lost(_ name: String) -> RecordsError {

@@ -28,6 +28,8 @@ extension Database {
             throw SQLiteError(
                 SQLITE_ERROR, message: "the journal mode cannot be WAL (a network file system?)")
         }
+        // 8 MB: the same few pages are written again and again, so half as many checkpoints copy half as much.
+        try set("PRAGMA wal_autocheckpoint = 2000", "PRAGMA wal_autocheckpoint", to: 2_000)
         let limit = try first("PRAGMA journal_size_limit = 16777216") { (row) throws(SQLiteError) in
             try row.integer(0)
         }
