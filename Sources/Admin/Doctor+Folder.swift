@@ -92,7 +92,8 @@ extension Doctor {
         }
         guard let since = status?.failingSince else { return }
         fail(
-            "records", "nothing can be recorded since \(TimeText.both(since, now: now)): \(status?.failure ?? "")",
+            "records",
+            "nothing can be recorded since \(TimeText.both(since, now: now)): \(status?.failure ?? "")",
             "connections are refused meanwhile: see the other lines, and the server's log")
     }
 

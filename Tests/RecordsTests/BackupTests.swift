@@ -105,6 +105,7 @@ struct BackupTests {
     @Test func `what is no sound backup is not put in place`() throws {
         let past = try Past()
         try past.hour(0, connections: 1_000)
+        try past.store.addNode("a", tags: ["k": "v"])
         let copy = past.scratch.path("copy.db")
         try backUp(past.scratch.directory, to: copy)
         past.end()
@@ -135,6 +136,11 @@ struct BackupTests {
         try expectRefused(.corrupt, "") {
             try FileManager.default.copyItem(atPath: copy, toPath: bad)
             try damage(bad)
+        }
+        try expectRefused(.corrupt, "refers to nothing") {
+            try FileManager.default.copyItem(atPath: copy, toPath: bad)
+            try Database(path: bad, mode: .readWrite).run(
+                script: "PRAGMA foreign_keys = OFF; DELETE FROM nodes")
         }
         #expect(try Data(contentsOf: URL(filePath: past.path)) == before)
         let names = try FileManager.default.contentsOfDirectory(atPath: past.scratch.directory)
