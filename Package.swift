@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging         SQLite   HTTP   Flags
+//     1  Buffers   Logging         SQLite   Digests   HTTP   Flags
 //     0  CLinux   COpenSSL         CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -40,7 +40,8 @@ let package = Package(
             name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(
-            name: "migrations", path: "migrations", resources: [.embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql")],
+            name: "migrations", path: "migrations",
+            resources: [.embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql")],
             swiftSettings: strict),
 
         library("Buffers"),
@@ -48,11 +49,12 @@ let package = Package(
         library("Flags"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
+        library("Digests", ["COpenSSL"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
-        library("Records", ["SQLite", "migrations", "Logging"]),
+        library("Records", ["SQLite", "Digests", "migrations", "Logging"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Control", ["HTTP", "Logging", "Records"]),
@@ -100,14 +102,17 @@ let package = Package(
         // The dumps are read from where they stand.
         .testTarget(
             name: "RecordsTests",
-            dependencies: ["Histories", "Records", "SQLite", "migrations", "records-writer", "Support"],
+            dependencies: [
+                "Histories", "Records", "SQLite", "Digests", "migrations", "records-writer", "Support",
+            ],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",
             [
-                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor", "TLS",
+                "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor",
+                "SQLite", "TLS",
                 "Records",
             ]),
         tests("TidyTests"),

@@ -30,6 +30,7 @@ package struct Arguments: Equatable, Sendable {
     package var limit: Int?
     package var host: String?
     package var port = 925
+    package var keeping = KeepingArguments()
 
     /// A time, or how long ago.
     package enum Since: Equatable, Sendable {

@@ -7,6 +7,8 @@ import Records
 package final class Session {
     let arguments: Arguments
     let console: Console
+    /// The data folder, for commands that look at it themselves.
+    let directory: String
     private let connection: Connection
     private let verb: Verb
 
@@ -14,8 +16,8 @@ package final class Session {
         self.verb = verb
         self.arguments = arguments
         self.console = console
-        connection = Connection(
-            directory: arguments.directory(console.environment), mayCreate: verb.mayCreate)
+        directory = arguments.directory(console.environment)
+        connection = Connection(directory: directory, mayCreate: verb.mayCreate)
     }
 
     var target: String { arguments.targets[0] }

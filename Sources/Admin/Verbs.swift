@@ -5,8 +5,12 @@ extension Verb {
     /// Every command, in the order in which help shows them.
     package static let all: [Verb] =
         nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + plainVerbs
+        + keepingVerbs
 
-    package static let nouns = ["node", "listener", "peer-listener"]
+    /// In the order in which they come up; a command of one word may be a noun too.
+    package static let nouns: [String] = all.reduce(into: []) { nouns, verb in
+        if let noun = verb.noun, !nouns.contains(noun) { nouns.append(noun) }
+    }
     package static var plainNames: [String] { all.filter { $0.noun == nil }.map(\.name) }
 
     private static let node = Target("NODE", .node)
@@ -205,7 +209,7 @@ extension Verb {
         return kind
     }
 
-    private static func since(_ text: String) throws(FlagError) -> Arguments.Since {
+    static func since(_ text: String) throws(FlagError) -> Arguments.Since {
         if let time = Timestamp(text) { return .time(time) }
         guard let duration = try? parseDuration(text, in: .zero ... .seconds(36_500 * 86_400)) else {
             throw FlagError("neither a time such as 2026-08-22T09:14:03Z nor a duration such as 7d")

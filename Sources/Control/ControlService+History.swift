@@ -114,34 +114,34 @@ extension ControlService {
         while true {
             var filter = filter
             if filter.asksOpen { filter.open = passedBytes() }
+            // Counted before the look: what is committed meanwhile ends the wait at once.
+            let commits = store.history.commits
             let (from, asked) = (cursor, filter)
             let found = try read { (reader) throws(RecordsError) in
                 try reader.historyEnd() == from ? nil : try reader.following(asked, after: from)
             }
-            if let found {
-                cursor = found.next
-                if !found.entries.isEmpty {
-                    return Reply(HistoryAnswer(entries: found.entries, next: cursor.description))
-                }
-                // What came was not meant by the filter; there may be more of it at once.
-                continue
+            if let found { cursor = found.next }
+            let isOver = waits.isEnded || ContinuousClock.now >= deadline
+            if let entries = found?.entries, !entries.isEmpty || isOver {
+                return Reply(HistoryAnswer(entries: entries, next: cursor.description))
             }
-            guard ContinuousClock.now < deadline, waits.pause(milliseconds: Self.followMilliseconds) else {
-                return Reply(HistoryAnswer(entries: [], next: cursor.description))
-            }
+            // What came was not meant by the filter; there may be more of it at once.
+            guard found == nil else { continue }
+            if isOver { return Reply(HistoryAnswer(entries: [], next: cursor.description)) }
+            _ = store.history.waitForCommit(after: commits, milliseconds: Self.followMilliseconds)
         }
     }
 
-    /// How often a follower looks: the greatest part of what it is late.
-    private static let followMilliseconds: Int32 = 50
+    /// A wait looks again after so long in any case: the deadline is no commit.
+    private static let followMilliseconds = 200
 
     // MARK: Filters
 
     static func filter(_ call: Call) throws(ControlError) -> ConnectionFilter {
         var filter = ConnectionFilter()
-        filter.since = try call.time("since")
-        filter.until = try call.time("until")
-        filter.at = try call.time("at")
+        filter.since = try call.queryTime("since")
+        filter.until = try call.queryTime("until")
+        filter.at = try call.queryTime("at")
         filter.node = call.query["node"]
         filter.listener = call.query["listener"]
         filter.target = call.query["target"]

@@ -22,7 +22,7 @@ extension ControlService {
         let limit = call.number("limit") ?? 100
         let cursor = call.number("cursor").map { Int64($0) }
         let filter = AuditFilter(
-            since: try call.time("since"), until: try call.time("until"), node: call.query["node"],
+            since: try call.queryTime("since"), until: try call.queryTime("until"), node: call.query["node"],
             actor: call.query["actor"], action: call.query["action"])
         let entries = try read { (reader) throws(RecordsError) in
             if filter.since == nil, cursor == nil {

@@ -70,8 +70,8 @@ package struct LiveConnection: Equatable, Sendable {
     package let bytesUp: UInt64
     package let bytesDown: UInt64
     /// Of the last whole second.
-    package let bytesPerSecondUp: UInt64
-    package let bytesPerSecondDown: UInt64
+    package var bytesPerSecondUp: UInt64
+    package var bytesPerSecondDown: UInt64
 
     package init(
         id: Int64, nodeID: String, node: String, mapping: UInt32, listener: String?, kind: MappingKind,

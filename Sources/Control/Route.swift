@@ -95,7 +95,7 @@ struct Call: Sendable {
     }
 
     /// A time of the address.
-    func time(_ name: String) throws(ControlError) -> Timestamp? {
+    func queryTime(_ name: String) throws(ControlError) -> Timestamp? {
         guard let text = query[name] else { return nil }
         guard let time = Timestamp(text) else {
             throw .invalid("\(name): \(shown(text)) is not a time such as 2026-08-22T09:14:03Z")

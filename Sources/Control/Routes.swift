@@ -2,7 +2,7 @@ import Records
 
 extension Route {
     /// All of the control service.
-    package static let all: [Route] = nodes + mappings + history + others
+    package static let all: [Route] = nodes + mappings + history + others + keeping
 
     private static let overlap = Field.Kind.integer(0...Limits.overlapSeconds)
     private static let kind: Field = .optional("kind", Schemas.kind, "only mappings of this kind")

@@ -38,7 +38,7 @@ final class Waits: Sendable {
         pause(milliseconds: Int32(min(250, max(5, waited / .milliseconds(10)))))
     }
 
-    func pause(milliseconds: Int32) -> Bool {
+    private func pause(milliseconds: Int32) -> Bool {
         var descriptor = pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0)
         return poll(&descriptor, 1, milliseconds) <= 0
     }

@@ -46,19 +46,23 @@ final class FleetState: TurnWork {
     private let server: Server
     private let store: Store
     private let live: LiveNodes
+    let history: ConnectionHistory
     private var nodes: [String: Managed] = [:]
     private var byPeer: [ObjectIdentifier: Managed] = [:]
     private var dirty: [Managed] = []
     private var lastSeen: UInt64
 
-    init(server: Server, store: Store, live: LiveNodes) {
+    init(server: Server, store: Store, live: LiveNodes, history: ConnectionHistory) {
         self.server = server
         self.store = store
         self.live = live
+        self.history = history
         lastSeen = server.loop.now
         server.onAdmitted = { [unowned self] peer, identity, hello, address in
             admitted(peer, identity, hello, address)
         }
+        server.onRefused = { [unowned history] in history.count($0) }
+        history.describe = { [unowned self] peer, mapping in describe(peer, mapping) }
         count()
     }
 
@@ -74,7 +78,33 @@ final class FleetState: TurnWork {
         }
         node.peer.apply(plan.mappings, revision: UInt64(plan.revision))
         node.written = node.written.filter { plan.wantedRevisions[$0.key] != nil }
+        history.routesMayHaveChanged()
         markDirty(node)
+    }
+
+    private func describe(_ peer: Peer, _ mapping: UInt32) -> ConnectionHistory.RouteText? {
+        guard let node = byPeer[ObjectIdentifier(peer)],
+            let known = node.plan.mappings.first(where: { $0.id == mapping })
+        else { return nil }
+        return ConnectionHistory.RouteText(
+            nodeID: node.id, node: node.plan.name, identity: node.identity,
+            kind: known.kind == .listener ? .listener : .peerListener,
+            mappingName: node.plan.mappingNames[mapping], listen: known.listen.address,
+            target: known.forward.address)
+    }
+
+    /// What passes now.
+    func connections() -> [LiveConnection] {
+        history.open.values.sorted { $0.id < $1.id }.compactMap { entry in
+            guard let node = byPeer[ObjectIdentifier(entry.peer)],
+                let text = describe(entry.peer, entry.mapping)
+            else { return nil }
+            return LiveConnection(
+                id: entry.id, nodeID: node.id, node: text.node, mapping: entry.mapping,
+                listener: text.mappingName, kind: text.kind, client: entry.client.text, target: text.target,
+                openedAt: entry.openedAt, bytesUp: entry.totals[0], bytesDown: entry.totals[1],
+                bytesPerSecondUp: 0, bytesPerSecondDown: 0)
+        }
     }
 
     /// The records hold the node no more. Its peer is let go when its links have ended.
@@ -108,6 +138,7 @@ final class FleetState: TurnWork {
         node.whenGone = []
         guard gone.removeValue(forKey: node.id) != nil else { return }
         byPeer[ObjectIdentifier(node.peer)] = nil
+        history.forget(node.peer)
         server.forget(node.peer)
         if node.endedByPlan > 0 {
             // At most one entry a removed node with connections, taken by the call that removed it.
@@ -121,6 +152,7 @@ final class FleetState: TurnWork {
         let node = Managed(plan, peer)
         nodes[plan.id] = node
         byPeer[ObjectIdentifier(peer)] = node
+        peer.recorder = history
         peer.onListenerState = { [unowned self, unowned node] _, _ in markDirty(node) }
         peer.onReport = { [unowned self, unowned node] in markDirty(node) }
         peer.onLink = { [unowned self, unowned node] end in linkChanged(node, end) }
@@ -136,6 +168,7 @@ final class FleetState: TurnWork {
         let session = store.newSessionID()
         node.session = session
         node.identity = identity
+        history.routesMayHaveChanged()
         let (id, place, version, system) = (node.id, "\(address)", hello.programVersion, hello.system)
         store.submit { (transaction) throws(RecordsError) in
             try transaction.sessionUp(

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import Mux
 import Reactor
+import Records
 import TLS
 import Tunnel
 
@@ -21,6 +22,7 @@ final class Gate: AcceptHandler {
     private let hello: Hello
     private let judge: Handshake.Judge
     private let admitted: (SecuredConnection, SocketAddress) -> Void
+    private let refused: (Refusal) -> Void
     private var limits: SourceLimits
     private var visitors: [ObjectIdentifier: Visitor] = [:]
     private var socket: (any ListeningTransport)?
@@ -28,7 +30,8 @@ final class Gate: AcceptHandler {
     init(
         context: TLSContext, key: SigningKey, hello: Hello, settings: TunnelSettings, maximumPerSource: Int,
         loop: EventLoop, judge: @escaping Handshake.Judge,
-        admitted: @escaping (SecuredConnection, SocketAddress) -> Void
+        admitted: @escaping (SecuredConnection, SocketAddress) -> Void,
+        refused: @escaping (Refusal) -> Void
     ) {
         self.context = context
         self.key = key
@@ -37,6 +40,7 @@ final class Gate: AcceptHandler {
         self.loop = loop
         self.judge = judge
         self.admitted = admitted
+        self.refused = refused
         limits = SourceLimits(maximumPerSource: maximumPerSource)
     }
 
@@ -59,6 +63,7 @@ final class Gate: AcceptHandler {
     func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
         if let refusal = limits.enter(client, now: loop.now) {
             Log.limited(.warn, "gate-refused", key: refusal, ("address", client), ("reason", refusal))
+            refused(.source)
             return transport.reset()
         }
         let visitor = Visitor(transport, from: client, timeout: settings.handshakeTimeout, gate: self)
@@ -170,7 +175,13 @@ final class Gate: AcceptHandler {
 
         private func finished(_ result: Result<SecuredConnection, HandshakeFailure>) {
             switch result {
-            case .failure(let failure): gate.left(self, failure: failure.description)
+            case .failure(let failure):
+                switch failure.cause {
+                case .wrongCredential: gate.refused(.wrongCredential)
+                case .unknownCredential: gate.refused(.unknownNode)
+                case .other: break
+                }
+                gate.left(self, failure: failure.description)
             case .success(let connection):
                 gate.left(self, failure: nil)
                 gate.admitted(connection, address)

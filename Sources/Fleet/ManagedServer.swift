@@ -18,22 +18,43 @@ package final class ManagedServer {
         package init() {}
     }
 
+    /// What is kept of connections, and for how long.
+    package struct HistorySettings {
+        package var policy = AuditPolicy()
+        /// Nil: for ever.
+        package var keepSeconds: Int64?
+        /// Of the database; nil: as large as it gets.
+        package var maximumBytes: Int64?
+
+        package init() {}
+    }
+
     /// The node that flags declare.
     package static let flagNode = "default"
     package static let socketName = "control.sock"
 
     package let server: Server
+    /// Hears, on another thread, that the records cannot be written any more, whatever is done: the program must end. Set it
+    /// before `start`.
+    package var whenLost: (@Sendable (String) -> Void)? {
+        didSet {
+            let whenLost = whenLost
+            store.onLost = { whenLost?($0.message) }
+        }
+    }
     private let directory: DataDirectory
     private let version: String
     private let keys: CredentialFactory
     private let store: Store
+    private let history: ConnectionHistory
     private var reconciler: Reconciler?
     private var service: ControlService?
     private var control: HTTPServer?
 
     /// Takes the data directory: its keys, its lock, its database.
     package init(
-        directory: DataDirectory, settings: TunnelSettings, version: String, loop: EventLoop
+        directory: DataDirectory, settings: TunnelSettings, history: HistorySettings = HistorySettings(),
+        version: String, loop: EventLoop
     ) throws(ServerFailure) {
         self.directory = directory
         self.version = version
@@ -41,7 +62,12 @@ package final class ManagedServer {
             keys = try CredentialFactory(directory)
             server = Server(
                 key: try directory.serverKey(), settings: settings, programVersion: version, loop: loop)
-            store = try Store.open(directory: directory.path)
+            store = try Store.open(directory: directory.path, server: version)
+            guard let slots = store.takeSlots() else {
+                throw ServerFailure(description: "the records were opened without their slots")
+            }
+            self.history = ConnectionHistory(
+                log: store.history, slots: slots, policy: history.policy, loop: loop)
         } catch let error as DataDirectory.Failure {
             throw ServerFailure(description: error.description)
         } catch {
@@ -58,7 +84,7 @@ package final class ManagedServer {
                 _ = try transaction.closeSessions(reason: "server-crash")
             }
             try declare(flags)
-            let reconciler = try Reconciler(server: server, store: store, keys: keys)
+            let reconciler = try Reconciler(server: server, store: store, keys: keys, history: history)
             self.reconciler = reconciler
             let service = ControlService(
                 store: store, fleet: reconciler, credentials: keys, serverVersion: version,
@@ -95,7 +121,8 @@ package final class ManagedServer {
         service?.stop()
         control?.stop()
         control = nil
-        server.stop(drain: drain) { [store] in
+        server.stop(drain: drain) { [store, history] in
+            history.flush()
             do throws(RecordsError) {
                 try store.write(actor: .server) { (transaction) throws(RecordsError) in
                     _ = try transaction.closeSessions(reason: "server-stop")

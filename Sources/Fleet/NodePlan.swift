@@ -11,6 +11,7 @@ struct NodePlan: Sendable {
     /// Empty for a node that may not log in.
     let admissions: [Admission]
     let mappings: [Mapping]
+    let mappingNames: [UInt32: String]
     /// The revision that last changed each mapping.
     let wantedRevisions: [UInt32: Int64]
     /// Mappings whose addresses this program does not understand (written by a newer one), with the reason.
@@ -24,15 +25,18 @@ struct NodePlan: Sendable {
         admissions = isEnabled ? record.credentials.compactMap { Self.admission($0, keys) } : []
         var mappings: [Mapping] = []
         var refused: [UInt32: String] = [:]
+        var names: [UInt32: String] = [:]
         for row in record.mappings where row.enabled && isEnabled {
             do throws(EndpointError) {
                 mappings.append(try Mapping(row))
+                names[row.id] = row.name
             } catch {
                 refused[row.id] = error.description
             }
         }
         self.mappings = mappings
         self.refused = refused
+        mappingNames = names
         wantedRevisions = Dictionary(
             uniqueKeysWithValues: record.mappings.map { ($0.id, $0.desiredRevision) })
     }

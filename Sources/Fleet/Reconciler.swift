@@ -21,12 +21,14 @@ package final class Reconciler: LiveFleet {
     private let order = Mutex<Void>(())
 
     /// Loads the whole fleet into `server`, on its loop's thread.
-    package init(server: Server, store: Store, keys: CredentialFactory) throws(RecordsError) {
+    init(
+        server: Server, store: Store, keys: CredentialFactory, history: ConnectionHistory
+    ) throws(RecordsError) {
         self.store = store
         self.keys = keys
         mailbox = server.loop.mailbox
         live = LiveNodes()
-        let fleet = FleetState(server: server, store: store, live: live)
+        let fleet = FleetState(server: server, store: store, live: live, history: history)
         state = LoopBound(fleet, to: server.loop)
         for record in try store.read({ (reader) throws(RecordsError) in try reader.fleet() }) {
             fleet.apply(NodePlan(record, keys: keys))
@@ -53,18 +55,47 @@ package final class Reconciler: LiveFleet {
     }
 
     package func disconnect(node id: String, reason: String) -> Int {
-        let answer = Answer()
-        mailbox.post { [state] loop in state.value(on: loop).disconnect(id) { answer.give($0) } }
-        return answer.wait(milliseconds: 2_000) ?? 0
+        ask(milliseconds: 2_000) { fleet, answer in fleet.disconnect(id) { answer.give($0) } } ?? 0
+    }
+
+    package func kill(connection: Int64, reason: String) -> Bool {
+        ask { fleet, answer in answer.give(fleet.history.kill(connection)) } ?? false
+    }
+
+    /// Two looks a fifth of a second apart: the difference is the rate.
+    package func connections() -> [LiveConnection] {
+        let clock = ContinuousClock()
+        let (before, start) = (snapshot(), clock.now)
+        guard !before.isEmpty else { return [] }
+        usleep(200_000)
+        let (after, took) = (snapshot(), start.duration(to: clock.now))
+        let earlier = Dictionary(before.map { ($0.id, $0) }) { first, _ in first }
+        let seconds = took / .seconds(1)
+        return after.map { connection in
+            guard let first = earlier[connection.id] else { return connection }
+            var connection = connection
+            connection.bytesPerSecondUp = UInt64(Double(connection.bytesUp - first.bytesUp) / seconds)
+            connection.bytesPerSecondDown = UInt64(Double(connection.bytesDown - first.bytesDown) / seconds)
+            return connection
+        }
+    }
+
+    private func snapshot() -> [LiveConnection] {
+        ask { fleet, answer in answer.give(fleet.connections()) } ?? []
+    }
+
+    /// Asks the loop; nil when it does not answer in time.
+    private func ask<Value: Sendable>(
+        milliseconds: Int32 = 1_000, _ question: @escaping @Sendable (FleetState, Answer<Value>) -> Void
+    ) -> Value? {
+        let answer = Answer<Value>()
+        mailbox.post { [state] loop in question(state.value(on: loop), answer) }
+        return answer.wait(milliseconds: milliseconds)
     }
 
     package func online() -> [String: LiveNode] {
         live.all()
     }
-
-    package func connections() -> [LiveConnection] { [] }
-
-    package func kill(connection id: Int64, reason: String) -> Bool { false }
 
     package var isLive: Bool { true }
 }
@@ -86,14 +117,15 @@ final class LiveNodes: Sendable {
     }
 }
 
-/// One number that a thread waits for, through a pipe.
-private final class Answer: Sendable {
+/// One value that a thread waits for, through a pipe.
+private final class Answer<Value: Sendable>: Sendable {
+    private let value = Mutex<Value?>(nil)
     private let reading: Int32
     private let writing: Int32
 
     init() {
         var ends: [Int32] = [-1, -1]
-        // Without descriptors nothing is waited for: the answer is then unknown, and 0 is said.
+        // Without descriptors nothing is waited for: the answer is then unknown.
         _ = pipe(&ends)
         (reading, writing) = (ends[0], ends[1])
     }
@@ -103,15 +135,15 @@ private final class Answer: Sendable {
         close(writing)
     }
 
-    func give(_ value: Int) {
-        var value = Int64(value)
-        _ = write(writing, &value, 8)
+    func give(_ value: Value) {
+        self.value.withLock { $0 = value }
+        var one: UInt8 = 1
+        _ = write(writing, &one, 1)
     }
 
-    func wait(milliseconds: Int32) -> Int? {
+    func wait(milliseconds: Int32) -> Value? {
         var question = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
         guard reading >= 0, poll(&question, 1, milliseconds) == 1 else { return nil }
-        var value: Int64 = 0
-        return read(reading, &value, 8) == 8 ? Int(value) : nil
+        return value.withLock { $0 }
     }
 }

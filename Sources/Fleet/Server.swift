@@ -2,6 +2,7 @@
 import Logging
 import Mux
 import Reactor
+import Records
 import TLS
 import Tunnel
 
@@ -15,6 +16,8 @@ package final class Server {
     package var maximumPerSource = 16
     /// Hears of each link that stands, before anything goes over it.
     package var onAdmitted: ((_ peer: Peer, _ identity: [UInt8], Hello, SocketAddress) -> Void)?
+    /// Hears of each connection that was turned away before it was a node's.
+    package var onRefused: ((Refusal) -> Void)?
     private var peers: [Peer] = []
     private let key: SigningKey
     private let programVersion: String
@@ -68,7 +71,8 @@ package final class Server {
                 registry.peer(identity: identity, publicKey: hello.publicKey) == nil
                     ? "the node's signing key is not the one on record" : nil
             },
-            admitted: { [weak self] connection, address in self?.admitted(connection, address) })
+            admitted: { [weak self] connection, address in self?.admitted(connection, address) },
+            refused: { [weak self] in self?.onRefused?($0) })
         self.gate = gate
         do throws(SystemError) {
             let bound = try gate.open(address)

@@ -16,6 +16,9 @@ package enum Event {
     case finished(StreamID)
     /// The other end ended the stream. It is over; `release` it.
     case closed(StreamID, CloseReason)
+    /// What the other end counted of a stream that is over there: bytes read from its socket, and written to it. The stream
+    /// may be over here too, its slot in use again.
+    case tally(StreamID, fromSocket: UInt64, toSocket: UInt64)
     /// A whole control message.
     case control([UInt8])
     /// The answer to a ping.

@@ -11,6 +11,7 @@ package enum FrameKind: UInt8, CaseIterable, Sendable {
     case control = 9
     case goaway = 10
     case hello = 11
+    case tally = 12
 
     /// Payload lengths that this kind may have. Checked before anything else is looked at.
     package var payloadBytes: ClosedRange<Int> {
@@ -23,13 +24,14 @@ package enum FrameKind: UInt8, CaseIterable, Sendable {
         case .close: 9...9
         case .goaway: 5...5
         case .hello: 1...1024
+        case .tally: 16...16
         }
     }
 
     /// Whether the frame belongs to a stream, to the link (stream 0), or to either.
     package var scope: FrameScope {
         switch self {
-        case .open, .opened, .data, .fin, .close: .stream
+        case .open, .opened, .data, .fin, .close, .tally: .stream
         case .window: .either
         case .ping, .pong, .control, .goaway, .hello: .link
         }

@@ -39,6 +39,13 @@ struct FrameWriter {
         return true
     }
 
+    mutating func writeTally(_ tally: Tally) -> Bool {
+        guard begin(.tally, tally.stream, payloadBytes: 16) else { return false }
+        put(tally.fromSocket)
+        put(tally.toSocket)
+        return true
+    }
+
     mutating func writeGoAway(_ reason: GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Bool {
         guard begin(.goaway, .link, payloadBytes: 5) else { return false }
         put(reason.rawValue)

@@ -17,7 +17,8 @@ extension Multiplexer {
 
     /// Writes due frames, whole ones, as many as fit into `buffer` (call again with a fresh one while it answers
     /// anything but 0). 64 bytes take any frame but a control message's, which waits for a buffer that takes all of it
-    /// or 1,032 bytes: the other end counts pieces that are small for no reason as a flood. The order is: PONG, PING, control messages, the link's WINDOW, then each stream's, GOAWAY.
+    /// or 1,032 bytes: the other end counts pieces that are small for no reason as a flood. The order is: PONG, PING, control messages, the link's WINDOW, then each stream's,
+    /// tallies, GOAWAY.
     package func poll(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         var out = FrameWriter(buffer)
         if let number = pongPending, out.write(.pong, .link, number) { pongPending = nil }
@@ -34,6 +35,11 @@ extension Multiplexer {
             if queueFirst < 0 { queueLast = -1 }
             states[index].nextQueued = -1
             states[index].isQueued = false
+        }
+        while talliesSent < tallied.count, out.writeTally(tallied[talliesSent]) { talliesSent += 1 }
+        if talliesSent == tallied.count, talliesSent > 0 {
+            tallied.removeAll(keepingCapacity: true)
+            talliesSent = 0
         }
         if let (reason, retry) = goAwayPending, controlOut.isEmpty, out.writeGoAway(reason, retry) {
             goAwayPending = nil

@@ -27,6 +27,7 @@ extension Multiplexer {
             hasReceivedGoAway = true
             return .goAway(reason, retryAfterMilliseconds: frame.payload.number(UInt32.self, at: 1))
         case .hello: throw .unexpectedHello
+        case .tally: return try receiveTally(frame)
         }
     }
 
@@ -162,6 +163,21 @@ extension Multiplexer {
         let message = controlIn
         controlIn = []
         return .control(message)
+    }
+
+    /// Its stream is mostly over here too. One for each stream that there was, so it costs nothing of the allowance for late frames.
+    private func receiveTally(_ frame: Frame) throws(Violation) -> Event {
+        let id = frame.stream
+        let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
+        guard index < states.count, id.generation != 0,
+            StreamID.generation(id.generation, isNoLaterThan: states[index].generation),
+            !states[index].pending.contains(.open) || id.generation != states[index].generation
+        else { throw .neverOpened }
+        guard talliesExpected > 0 else { throw .tallyTwice }
+        talliesExpected -= 1
+        return .tally(
+            id, fromSocket: frame.payload.number(UInt64.self, at: 0),
+            toSocket: frame.payload.number(UInt64.self, at: 8))
     }
 
     /// The place of the frame's stream; nil for a stream that is over here (the frame is late: drop it).

@@ -38,6 +38,7 @@ extension Multiplexer {
         states[index].sendCredit = sendFirst
         states[index].window = ReceiveWindow(firstBytes: receiveFirst, now: now)
         firstWindowsGranted += receiveFirst
+        talliesExpected += 1
     }
 
     /// The stream is over on this link: both FINs, or a CLOSE.

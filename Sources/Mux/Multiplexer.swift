@@ -39,6 +39,11 @@ package final class Multiplexer {
     var pingNumber: UInt64 = 0
     var pongPending: UInt64?
     var goAwayPending: (GoAwayReason, UInt32)?
+    /// Those of `tallied` before `talliesSent` have left.
+    var tallied = ContiguousArray<Tally>()
+    var talliesSent = 0
+    /// Streams of both ends so far, less the tallies that came: each stream has one at most.
+    var talliesExpected = 0
     var controlOut = ContiguousArray<[UInt8]>()
     var controlOutPosition = 0
     var controlIn = [UInt8]()
@@ -79,7 +84,7 @@ package final class Multiplexer {
     /// Whether `poll` has anything to do.
     package var hasPending: Bool {
         queueFirst >= 0 || pongPending != nil || pingPending || !controlOut.isEmpty || owesLinkCredit
-            || goAwayPending != nil
+            || goAwayPending != nil || !tallied.isEmpty
     }
 
     /// A quarter of what is not held by stalled streams, however little that is: with a fixed share, streams that hold
@@ -136,6 +141,11 @@ package final class Multiplexer {
         allowLate(states[index].window.grantedBytes + 64 * Self.lateFrameCost)
         stopReceiving(index)
         require(.close, at: index)
+    }
+
+    /// Tells the other end what this one counted of a stream. At most once for each, before `release`.
+    package func tally(_ id: StreamID, fromSocket: UInt64, toSocket: UInt64) {
+        tallied.append(Tally(stream: id, fromSocket: fromSocket, toSocket: toSocket))
     }
 
     /// The owner has let go of the stream; its slot may serve another. Exactly once for each opened stream,

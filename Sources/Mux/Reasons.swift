@@ -17,6 +17,8 @@ package enum CloseReason: UInt8, CaseIterable, Sendable, CustomStringConvertible
     case nodeStop = 15
     case killed = 16
     case nodeAway = 17
+    /// The server could not write that it was opened.
+    case notRecorded = 18
 
     package var description: String {
         switch self {
@@ -37,6 +39,7 @@ package enum CloseReason: UInt8, CaseIterable, Sendable, CustomStringConvertible
         case .nodeStop: "node-stop"
         case .killed: "killed"
         case .nodeAway: "node-away"
+        case .notRecorded: "not-recorded"
         }
     }
 }
@@ -78,6 +81,7 @@ package enum Violation: Error, CaseIterable, Sendable, CustomStringConvertible {
     case badAddress
     case neverOpened
     case openedTwice
+    case tallyTwice
     case beyondStreamCredit
     case beyondLinkCredit
     case afterFin
@@ -110,6 +114,7 @@ package enum Violation: Error, CaseIterable, Sendable, CustomStringConvertible {
         case .badAddress: "a client address of unknown family"
         case .neverOpened: "a frame for a stream that was never opened"
         case .openedTwice: "OPENED twice"
+        case .tallyTwice: "more TALLYs than streams"
         case .beyondStreamCredit: "DATA beyond the stream's credit"
         case .beyondLinkCredit: "DATA beyond the link's credit"
         case .afterFin: "a frame after FIN"

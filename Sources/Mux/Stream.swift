@@ -22,6 +22,13 @@ package struct ClientAddress: Equatable, Sendable {
     }
 }
 
+/// What this end counted of a stream that is over here.
+struct Tally {
+    let stream: StreamID
+    let fromSocket: UInt64
+    let toSocket: UInt64
+}
+
 /// Frames that a stream owes. They are coalesced here, never queued: however often one becomes due, it is sent once.
 struct PendingFrames: OptionSet {
     let rawValue: UInt8

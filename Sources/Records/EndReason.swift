@@ -1,4 +1,4 @@
-/// How a connection ended, in one word of a closed set.
+/// Which end finished a connection, and how. The raw values are the words of the records and the command lines.
 package enum EndReason: String, CaseIterable, Codable, Sendable {
     case clientEOF = "client-eof"
     case targetEOF = "target-eof"
@@ -7,23 +7,25 @@ package enum EndReason: String, CaseIterable, Codable, Sendable {
     case targetRefused = "target-refused"
     case targetTimeout = "target-timeout"
     case targetUnreachable = "target-unreachable"
-    /// The node's own list of what it may dial does not have the target.
+    /// The dialling side's allow list does not hold the target.
     case notAllowed = "not-allowed"
     case idle
     case limit
+    /// The node's credential or the node itself was taken away.
     case revoked
     case mappingRemoved = "mapping-removed"
     case linkLost = "link-lost"
     case serverStop = "server-stop"
     case nodeStop = "node-stop"
+    /// By an operator.
     case killed
     case nodeAway = "node-away"
-    /// Its opening could not be recorded, so it was refused.
+    /// Its opening could not be made durable, so nothing was passed on.
     case notRecorded = "not-recorded"
+    /// The server ended without closing it; what is known of it was found at the next start.
     case serverCrash = "server-crash"
 
-    /// Who ended it.
-    package enum Side: String, CaseIterable, Codable, Sendable {
+    package enum Side: String, Codable, Sendable {
         case client, target, server, node, `operator`, link
     }
 
@@ -31,10 +33,32 @@ package enum EndReason: String, CaseIterable, Codable, Sendable {
         switch self {
         case .clientEOF, .clientReset: .client
         case .targetEOF, .targetReset, .targetRefused, .targetTimeout, .targetUnreachable: .target
-        case .notAllowed, .nodeStop, .nodeAway: .node
         case .idle, .limit, .serverStop, .notRecorded, .serverCrash: .server
+        case .notAllowed, .nodeStop: .node
         case .revoked, .mappingRemoved, .killed: .operator
-        case .linkLost: .link
+        case .linkLost, .nodeAway: .link
         }
     }
+
+    /// In the slot file: 0 is none. The order of the cases is that of the file, so new ones come last.
+    var number: UInt64 { UInt64((Self.allCases.firstIndex(of: self) ?? 0) + 1) }
+
+    init?(number: UInt64) {
+        guard number > 0, number <= Self.allCases.count else { return nil }
+        self = Self.allCases[Int(number) - 1]
+    }
+}
+
+/// Why somebody got no connection or no link at all. Counted by the minute.
+package enum Refusal: String, CaseIterable, Codable, Sendable {
+    case wrongCredential = "wrong-credential"
+    case unknownNode = "unknown-node"
+    case source
+    case limit
+    case nodeAway = "node-away"
+    case targetRefused = "target-refused"
+    case notRecorded = "not-recorded"
+
+    /// In the slot file; new cases come last.
+    var index: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }

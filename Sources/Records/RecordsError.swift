@@ -23,10 +23,21 @@ package struct RecordsError: Error, Sendable, Equatable, CustomStringConvertible
     /// The next thing to try.
     package let hint: String?
 
+    /// The disk has no room.
+    let isFull: Bool
+    /// The database is no longer under its name: what is written to it now, nobody would find.
+    let isLoss: Bool
+
     package init(_ code: Code, _ message: String, hint: String? = nil) {
+        self.init(code, message, hint: hint, isFull: false, isLoss: false)
+    }
+
+    init(_ code: Code, _ message: String, hint: String?, isFull: Bool = false, isLoss: Bool = false) {
         self.code = code
         self.message = message
         self.hint = hint
+        self.isFull = isFull
+        self.isLoss = isLoss
     }
 
     package init(_ error: SQLiteError) {
@@ -38,7 +49,9 @@ package struct RecordsError: Error, Sendable, Equatable, CustomStringConvertible
         } else {
             code = .io
         }
-        self.init(code, "database: \(error)", hint: error.isFull ? "make room on the disk" : nil)
+        self.init(
+            code, "database: \(error)", hint: error.isFull ? "make room on the disk" : nil,
+            isFull: error.isFull)
     }
 
     package var description: String { message }

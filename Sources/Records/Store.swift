@@ -10,30 +10,63 @@ package final class Store: Sendable {
     private let writer: Writer
     private let readers: Readers
     private let sessionIDs: Atomic<Int64>
+    private let slots: Mutex<ConnectionSlots?>
+    let keeping = Keeping()
 
     /// The database's file inside the directory.
     package static let fileName = "goproxy.db"
     /// `gopx`
     package static let applicationID: Int32 = 0x676f_7078
 
-    /// Takes the directory's lock, then opens the database, made or migrated as needed. The directory must exist.
-    package static func open(directory: String) throws(RecordsError) -> Store {
-        let lock = try LockFile(directory: directory)
-        let path = "\(directory)/\(fileName)"
-        let writer = try Writer(path: path, lock: lock)
+    /// Takes the directory's lock, then opens the database, made or migrated as needed, and writes what the last process could
+    /// not: closings of the connections that it had. The directory must exist.
+    ///
+    /// `server` is the version of a server that starts: only then its start and the gap before it are noted, there are slots
+    /// for connections, and there is a ballast. A program that changes records gives none.
+    package static func open(
+        directory: String, server: String? = nil, sealsEverySeconds: Int = 60
+    ) throws(RecordsError) -> Store {
+        try open(
+            directory: directory, lock: LockFile(directory: directory), server: server,
+            sealsEverySeconds: sealsEverySeconds)
+    }
+
+    /// For who has the lock already.
+    static func open(
+        directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
+    ) throws(RecordsError) -> Store {
+        let opening = Writer.Opening(
+            directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
+            sealsEverySeconds: sealsEverySeconds)
+        let writer = try Writer(opening, lock: lock)
         do {
-            let readers = Readers(path: path)
+            let readers = Readers(path: opening.path)
             let last = try readers.read { (reader) throws(RecordsError) in try reader.highestSession() }
-            return Store(writer, readers, lastSession: last)
+            let slots = server == nil ? nil : try makeSlots(directory, writer.log)
+            return Store(writer, readers, slots, lastSession: last)
         } catch {
             writer.close()
             throw error
         }
     }
 
-    private init(_ writer: Writer, _ readers: Readers, lastSession: Int64) {
+    private static func makeSlots(
+        _ directory: String, _ log: HistoryLog
+    ) throws(RecordsError) -> sending ConnectionSlots {
+        do throws(RecordsError) {
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
+        } catch {
+            guard Ballast.remove(from: directory, for: error) else { throw error }
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
+        }
+    }
+
+    private init(
+        _ writer: Writer, _ readers: Readers, _ slots: sending ConnectionSlots?, lastSession: Int64
+    ) {
         self.writer = writer
         self.readers = readers
+        self.slots = Mutex(slots)
         sessionIDs = Atomic(lastSession)
     }
 
@@ -70,8 +103,31 @@ package final class Store: Sendable {
         sessionIDs.add(1, ordering: .relaxed).newValue
     }
 
-    /// Writes what is queued, ends the thread and frees the lock. Later calls are refused with `busy`.
+    /// Where connections are recorded.
+    package var history: HistoryLog { writer.log }
+
+    /// The slots of a server's connections, for the thread that runs them; nil when they have been taken, and for no server.
+    package func takeSlots() -> sending ConnectionSlots? {
+        slots.withLock { slots in
+            let taken = slots
+            slots = nil
+            return taken
+        }
+    }
+
+    /// Whether the store writes, and if not, since when and why.
+    package var health: StoreHealth { writer.signals.health }
+
+    /// Called once, on the writer's thread, when the database was moved or deleted under the program: nothing is written any
+    /// more, and the server had better end. Looked at every second.
+    package var onLost: (@Sendable (RecordsError) -> Void)? {
+        get { writer.signals.onLost }
+        set { writer.signals.onLost = newValue }
+    }
+
+    /// Writes what is queued, and for a server that it stopped; ends the thread and frees the lock. Later calls are refused with `busy`.
     package func close() {
+        keeping.close()
         readers.close()
         writer.close()
     }

@@ -25,12 +25,29 @@ extension Transaction {
         _ action: StaticString, nodeID: String?, nodeName: String?, mapping: UInt32?, before: String?,
         after: String?, detail: String?
     ) throws(RecordsError) {
+        let text = detail.map { Limits.cut($0, bytes: Limits.auditDetailBytes) }
+        let id = rows.chains.heads.lastAudit + 1
+        var hash = rows.chains.heads.audit.hash
+        hash.add(id)
+        hash.add(now.microseconds)
+        hash.add(actor.name)
+        hash.add(actor.uid.map(Int64.init))
+        hash.add(action.description)
+        hash.add(nodeID)
+        hash.add(nodeName)
+        hash.add(mapping.map(Int64.init))
+        hash.add(before)
+        hash.add(after)
+        hash.add(text)
+        let chain = hash.endRow()
         try run(
             """
-            INSERT INTO audit (at, actor, uid, action, node, node_name, mapping, before, after, detail)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """, now, actor.name, actor.uid, action.description, nodeID, nodeName, mapping, before, after,
-            detail.map { Limits.cut($0, bytes: Limits.auditDetailBytes) })
+            INSERT INTO audit (id, at, actor, uid, action, node, node_name, mapping, before, after, detail, chain)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, now, actor.name, actor.uid, action.description, nodeID, nodeName, mapping, before, after,
+            text, chain)
+        rows.chains.heads.lastAudit = id
+        rows.chains.heads.audit = Chains.Chain(id: id, hash: hash)
     }
 
     private static func json(_ record: (some Encodable)?) -> String? {

@@ -5,12 +5,14 @@ import SQLite
 /// Each operation checks first, then writes, and adds its audit row; several in one closure stand or fall together.
 package struct Transaction: ~Copyable {
     let database: Database
+    let rows: HistoryRows
     package let actor: Actor
     /// One time for all that the transaction writes.
     package let now: Timestamp
 
-    init(_ database: Database, actor: Actor, now: Timestamp) {
+    init(_ database: Database, rows: HistoryRows, actor: Actor, now: Timestamp) {
         self.database = database
+        self.rows = rows
         self.actor = actor
         self.now = now
     }
@@ -26,5 +28,10 @@ package struct Transaction: ~Copyable {
         try write(
             action, nodeID: node?.id, nodeName: node?.name, mapping: mapping, before: nil, after: nil,
             detail: detail)
+    }
+
+    /// Something that the history must say beside the connections.
+    package mutating func note(_ note: Note) throws(RecordsError) {
+        do { try rows.insert(note) } catch { throw RecordsError(error) }
     }
 }

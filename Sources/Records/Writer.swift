@@ -3,9 +3,9 @@ import Logging
 import SQLite
 import Synchronization
 
-/// The thread that owns the connection that writes. It takes all that is queued, runs each job in a savepoint of one
-/// transaction, commits once, and answers everyone: under load batches form by themselves, and one write alone does
-/// not wait for others.
+/// The thread that owns the connection that writes. It takes all that is queued, writes the history's events, runs each job in a
+/// savepoint of the same transaction, commits once, and answers everyone: under load batches form by themselves, and one
+/// write alone does not wait for others.
 final class Writer: Sendable {
     /// One job of a batch: `run` inside the transaction, then `finish` once, when the commit is on disk or has failed.
     struct Job: Sendable {
@@ -13,6 +13,16 @@ final class Writer: Sendable {
         let isAwaited: Bool
         let run: @Sendable (inout Transaction) throws(RecordsError) -> Void
         let finish: @Sendable (RecordsError?) -> Void
+    }
+
+    /// How the records are opened.
+    struct Opening: Sendable {
+        let directory: String
+        /// Nil in programs that only change records.
+        let lifecycle: Lifecycle?
+        let sealsEverySeconds: Int
+
+        var path: String { "\(directory)/\(Store.fileName)" }
     }
 
     private struct Queue {
@@ -24,21 +34,31 @@ final class Writer: Sendable {
     /// More would let the first of them wait too long for the last.
     private static let batch = 1_000
 
+    /// How long closings wait for an opening to share its commit with.
+    private static let companyMilliseconds = 20
+
+    let log: HistoryLog
+    let signals = StoreSignals()
     private let queue = Mutex(Queue())
-    private let bell = Semaphore()
+    private let bell: Semaphore
     private let ended = Semaphore()
     private let isEnded = Mutex(false)
     private let lock: Mutex<LockFile?>
 
-    init(path: String, lock: LockFile) throws(RecordsError) {
+    /// Answers when what the last process left unfinished is on disk.
+    init(_ opening: Opening, lock: LockFile) throws(RecordsError) {
+        let bell = Semaphore()
+        self.bell = bell
+        log = HistoryLog(bell: bell)
         self.lock = Mutex(lock)
         let opened = Reply<Void>()
         startWriterThread { [self] in
             do throws(RecordsError) {
-                let connection = try WritingConnection(path: path)
+                let committer = try Committer(opening, log: log, signals: signals)
                 opened.keep(())
                 opened.finish(nil)
-                while let jobs = next() { connection.commit(jobs) }
+                run(committer)
+                committer.end()
             } catch {
                 opened.finish(error)
             }
@@ -47,6 +67,18 @@ final class Writer: Sendable {
         do { try opened.wait() } catch {
             close()
             throw error
+        }
+    }
+
+    private func run(_ committer: Committer) {
+        while true {
+            // Posts for what was taken in passing would cut the next rest short.
+            bell.clear()
+            if log.holdsOnlyWhatCanWait, !hasJobs { bell.wait(milliseconds: Self.companyMilliseconds) }
+            let (jobs, isClosed) = takeJobs()
+            if committer.turn(jobs) { continue }
+            if isClosed { return }
+            bell.wait(milliseconds: committer.restMilliseconds)
         }
     }
 
@@ -86,27 +118,24 @@ final class Writer: Sendable {
             queue.jobs.append(job)
             return queue.jobs.count
         }
-        // The thread sleeps only on an empty queue.
+        // The thread rests only on an empty queue.
         if place == 1 { bell.post() }
         return place != nil
     }
 
-    /// The next batch; nil at the end.
-    private func next() -> [Job]? {
-        while true {
-            let (jobs, isClosed) = queue.withLock { queue in
-                let jobs = Array(queue.jobs.prefix(Self.batch))
-                queue.jobs.removeFirst(jobs.count)
-                queue.submitted -= jobs.count { !$0.isAwaited }
-                return (jobs, queue.isClosed)
-            }
-            if !jobs.isEmpty { return jobs }
-            if isClosed { return nil }
-            bell.wait()
+    private var hasJobs: Bool { queue.withLock { !$0.jobs.isEmpty || $0.isClosed } }
+
+    private func takeJobs() -> ([Job], isClosed: Bool) {
+        queue.withLock { queue in
+            let jobs = Array(queue.jobs.prefix(Self.batch))
+            queue.jobs.removeFirst(jobs.count)
+            queue.submitted -= jobs.count { !$0.isAwaited }
+            return (jobs, queue.isClosed)
         }
     }
 
     func close() {
+        log.close()
         queue.withLock { $0.isClosed = true }
         bell.post()
         isEnded.withLock { isEnded in

@@ -1,50 +1,84 @@
 import Glibc
+import Logging
 import SQLite
 import migrations
 
 /// The one connection that writes, on the writer's thread.
 final class WritingConnection {
-    private let database: Database
+    let database: Database
+    let rows: HistoryRows
     private let path: String
     /// The files that are open: what lies under their names must stay the same.
     private var files: [String: FileIdentity] = [:]
 
     init(path: String) throws(RecordsError) {
         self.path = path
-        let migrations = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
-        precondition(
-            migrations.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
-        let migrator = Migrator(path: path, migrations: migrations, applicationID: Store.applicationID)
+        let migrator = Migrator(
+            path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
+        do { rows = try HistoryRows(database) } catch { throw RecordsError(error) }
         try checkFiles()
     }
 
-    /// One transaction for all of them; a job that fails is undone alone.
-    func commit(_ jobs: [Writer.Job]) {
-        var failures = [RecordsError?](repeating: nil, count: jobs.count)
+    /// One transaction, with the heads of the chains it moved: all of `body`, or nothing when this throws.
+    func transaction(_ body: (Timestamp) throws(RecordsError) -> Void) throws(RecordsError) {
+        let before = rows.chains.heads
         do throws(RecordsError) {
             try checkFiles()
-            let now = Timestamp.now
             try records { () throws(SQLiteError) in try database.execute("BEGIN IMMEDIATE") }
-            for (place, job) in jobs.enumerated() { failures[place] = try run(job, now) }
-            try records { () throws(SQLiteError) in try database.execute("COMMIT") }
-            try checkFiles()
+            try body(.now)
+            try records { () throws(SQLiteError) in
+                try rows.chains.save()
+                try database.execute("COMMIT")
+            }
         } catch {
             database.rollBack()
-            failures = failures.map { $0 ?? error }
+            rows.chains.restore(before)
+            throw error
         }
-        for (job, failure) in zip(jobs, failures) { job.finish(failure) }
+        try checkFiles()
+    }
+
+    /// Events first, then jobs, of which one that fails is undone alone. Answers the jobs' own failures; throws when nothing
+    /// was written. Closings of `dropped` openings are passed over.
+    func commit(
+        _ events: [HistoryEvent], _ range: Range<Int>, dropped: Set<Int64>, _ jobs: [Writer.Job]
+    ) throws(RecordsError) -> [RecordsError?] {
+        var failures = [RecordsError?](repeating: nil, count: jobs.count)
+        try transaction { (now) throws(RecordsError) in
+            for place in range {
+                if !dropped.isEmpty, case .closed(let closing) = events[place],
+                    dropped.contains(closing.connection)
+                {
+                    continue
+                }
+                try insert(events[place])
+            }
+            for (place, job) in jobs.enumerated() { failures[place] = try run(job, now) }
+        }
+        return failures
+    }
+
+    /// What the tables refuse is a fault of ours, or of a damaged file. An opening takes its whole batch with it, since nothing
+    /// may pass without one; anything else is left out, loudly, or it would be tried again for ever.
+    private func insert(_ event: HistoryEvent) throws(RecordsError) {
+        do { try rows.insert(event) } catch {
+            guard error.isConstraint, !event.isOpening else { throw RecordsError(error) }
+            Log.limited(.error, "history-row-refused", key: "", ("error", error))
+        }
     }
 
     /// Answers the job's own failure; throws when the whole transaction is lost.
     private func run(_ job: Writer.Job, _ now: Timestamp) throws(RecordsError) -> RecordsError? {
+        let before = rows.chains.heads
         do {
             try database.savepoint { () throws(RecordsError) in
-                var transaction = Transaction(database, actor: job.actor, now: now)
+                var transaction = Transaction(database, rows: rows, actor: job.actor, now: now)
                 try job.run(&transaction)
             }
             return nil
         } catch {
+            rows.chains.heads = before
             let failure: RecordsError
             switch error {
             case .body(let error): failure = error
@@ -57,7 +91,7 @@ final class WritingConnection {
     }
 
     /// A database that was moved or deleted under a running program would go on taking writes that nobody ever finds.
-    private func checkFiles() throws(RecordsError) {
+    func checkFiles() throws(RecordsError) {
         for name in [path, "\(path)-wal"] {
             let found = FileIdentity(name)
             // The log is made with the first write.
@@ -65,12 +99,14 @@ final class WritingConnection {
                 files[name] = found
                 continue
             }
-            guard found == known else {
-                throw RecordsError(
-                    .io, "\(name): was moved, replaced or deleted while it was open: nothing more is written",
-                    hint: "put the file back, or stop the server and restore a backup")
-            }
+            guard found == known else { throw .lost(name) }
         }
+    }
+}
+
+extension HistoryEvent {
+    var isOpening: Bool {
+        if case .opened = self { true } else { false }
     }
 }
 
@@ -86,39 +122,31 @@ private struct FileIdentity: Equatable {
     }
 }
 
-extension RecordsError {
-    init(_ error: MigrationError, path: String) {
-        let code: Code
-        switch error {
-        case .newer: code = .newer
-        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: code = .corrupt
-        case .failed(_, _, let error), .backup(let error), .database(let error):
-            code = RecordsError(error).code
-        case .system: code = .io
-        }
-        self.init(code, "\(path): \(error)")
-    }
+extension Store {
+    /// All that this program knows.
+    static let migrations: [Migration] = {
+        let all = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
+        precondition(all.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
+        return all
+    }()
 }
 
-/// A detached thread without signals: they belong to the main thread's loop.
-func startWriterThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+extension RecordsError {
+    init(_ error: MigrationError, path: String) {
+        let message = "\(path): \(error)"
+        switch error {
+        case .newer: self.init(.newer, message)
+        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: self.init(.corrupt, message)
+        case .failed(_, _, let error), .backup(let error), .database(let error):
+            let reason = RecordsError(error)
+            self.init(reason.code, message, hint: reason.hint, isFull: reason.isFull)
+        case .system: self.init(.io, message)
+        }
     }
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_BLOCK, &all, &before)
-    let result = pthread_create(
-        &thread, nil,
-        { box in
-            Unmanaged<Box>.fromOpaque(box!).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    pthread_sigmask(SIG_SETMASK, &before, nil)
-    precondition(result == 0, "cannot start the records' thread: \(String(cString: strerror(result)))")
-    pthread_detach(thread)
+
+    static func lost(_ name: String) -> RecordsError {
+        RecordsError(
+            .io, "\(name): was moved, replaced or deleted while it was open: nothing more is written",
+            hint: "put the file back, or stop the server and restore a backup", isLoss: true)
+    }
 }

@@ -6,6 +6,8 @@ extension Database {
         guard goproxy_sqlite3_defensive(handle) == SQLITE_OK,
             goproxy_sqlite3_no_quoted_strings(handle) == SQLITE_OK
         else { throw SQLiteError(SQLITE_MISUSE, message: "cannot be made defensive") }
+        // Before anything is in the file, or it has no effect: 2 is INCREMENTAL, room of what was deleted is given back in steps.
+        if mode == .create { try set("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA auto_vacuum", to: 2) }
         if mode == .readOnly {
             try set("PRAGMA query_only = ON", "PRAGMA query_only", to: 1)
         } else {
@@ -26,6 +28,8 @@ extension Database {
             throw SQLiteError(
                 SQLITE_ERROR, message: "the journal mode cannot be WAL (a network file system?)")
         }
+        // 8 MB: the same few pages are written again and again, so half as many checkpoints copy half as much.
+        try set("PRAGMA wal_autocheckpoint = 2000", "PRAGMA wal_autocheckpoint", to: 2_000)
         let limit = try first("PRAGMA journal_size_limit = 16777216") { (row) throws(SQLiteError) in
             try row.integer(0)
         }

@@ -97,6 +97,13 @@ package final class Database {
         try rows(sql, values, row)
     }
 
+    package func forEach(
+        _ sql: StaticString, list values: [any Bindable],
+        row: (borrowing Row) throws(SQLiteError) -> Void
+    ) throws(SQLiteError) {
+        try rows(sql, values, row)
+    }
+
     package var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
 
     /// Whether a transaction is open. SQLite itself ends one on some failures (full disk, I/O error).

@@ -9,8 +9,10 @@ import COpenSSL
 /// it.
 package struct TLSFailure: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Kind: Sendable {
-        /// Unknown identity, wrong key, no key, or a server that does not prove that it has the key.
+        /// Wrong key, no key, or a server that does not prove that it has the key.
         case wrongCredential
+        /// An identity that the server does not know. (The other end cannot tell it from a wrong key.)
+        case unknownCredential
         case wrongVersion
         case noSharedCipher
         /// The first bytes are no TLS record with a hello: HTTP, SSH, a port scanner.
@@ -98,7 +100,7 @@ struct PeerEvidence {
         case SSL_R_BINDER_DOES_NOT_VERIFY:
             return offer == .knownIdentity
                 ? TLSFailure(.wrongCredential, "wrong key for a known credential")
-                : TLSFailure(.wrongCredential, "unknown credential")
+                : TLSFailure(.unknownCredential, "unknown credential")
         case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_VERSION_TOO_HIGH,
             SSL_R_WRONG_SSL_VERSION,
             SSL_R_UNKNOWN_PROTOCOL, SSL_R_INAPPROPRIATE_FALLBACK:

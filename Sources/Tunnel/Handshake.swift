@@ -6,10 +6,29 @@ import TLS
 
 /// Why a connection did not become a link. The text is for the operator of this end; the other end learns nothing from it.
 package struct HandshakeFailure: Error, Equatable, Sendable, CustomStringConvertible {
-    package let description: String
+    package enum Cause: Sendable {
+        /// It names a credential that there is, and does not have it.
+        case wrongCredential
+        case unknownCredential
+        case other
+    }
 
-    package init(_ description: String) {
+    package let description: String
+    package let cause: Cause
+
+    package init(_ description: String, _ cause: Cause = .other) {
         self.description = description
+        self.cause = cause
+    }
+
+    init(_ failure: TLSFailure) {
+        let cause: Cause =
+            switch failure.kind {
+            case .wrongCredential: .wrongCredential
+            case .unknownCredential: .unknownCredential
+            default: .other
+            }
+        self.init(failure.description, cause)
     }
 }
 
@@ -107,7 +126,7 @@ package final class Handshake: TransportHandler {
             case .wantsInput: return flush()
             case .failed(let failure):
                 flush()
-                return fail(failure.description)
+                return fail(HandshakeFailure(failure))
             case .done:
                 isSecured = true
                 if role == .dialer { sendHello() }
@@ -131,12 +150,14 @@ package final class Handshake: TransportHandler {
                 let hello = Hello(
                     frame.payload, from: role.other,
                     exporter: engine.exportKeyingMaterial(label: Hello.exporterLabel))
-            else { return fail("\(place) did not prove who it is") }
+            else { return fail(HandshakeFailure("\(place) did not prove who it is", .wrongCredential)) }
             guard hello.commonVersion() != nil else {
                 return fail(
                     "no common protocol version: it speaks \(hello.leastVersion) to \(hello.greatestVersion)")
             }
-            if let objection = judge(hello, engine.peerIdentity) { return fail(objection) }
+            if let objection = judge(hello, engine.peerIdentity) {
+                return fail(HandshakeFailure(objection, .wrongCredential))
+            }
             if role == .accepter { sendHello() }
             complete(hello)
         }
@@ -169,14 +190,16 @@ package final class Handshake: TransportHandler {
                     transport: transport, records: engine, hello: hello, identity: engine.peerIdentity)))
     }
 
-    private func fail(_ reason: String) {
+    private func fail(_ reason: String) { fail(HandshakeFailure(reason)) }
+
+    private func fail(_ failure: HandshakeFailure) {
         guard let completion else { return }
         self.completion = nil
         finish()
         // An alert may be on its way: end the sending half first, so that the close does not overtake it.
         transport.shutdownWrite()
         transport.close()
-        completion(.failure(HandshakeFailure(reason)))
+        completion(.failure(failure))
     }
 
     private func finish() {

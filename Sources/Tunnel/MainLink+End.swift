@@ -145,6 +145,7 @@ extension MainLink {
                 lingering[ObjectIdentifier(sub)] = sub
             }
         }
+        giveUpAwaited()
         sparse.removeAll()
         bulk.removeAll()
         records.output.removeAll()

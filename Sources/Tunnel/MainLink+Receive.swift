@@ -111,6 +111,7 @@ extension MainLink {
         case .finished(let id): find(id)?.linkEnded()
         case .closed(let id, let reason): find(id)?.aborted(reason)
         case .control(let message): try peer.received(message, on: self)
+        case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
         case .pong: break
         case .goAway(let reason, let milliseconds):
             goAwayReceived = reason
@@ -120,9 +121,16 @@ extension MainLink {
 
     private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
         let target = try peer.target(of: mapping)
-        let new = SubConnection(dialing: id, mapping: mapping, client: client, link: self)
+        let refusal: CloseReason? = target == nil || isClosing ? .mappingRemoved : nil
+        var record: (any SubConnectionRecord)?
+        if refusal == nil { record = peer.recorder?.opening(mapping: mapping, client: client, of: peer) }
+        let new = SubConnection(dialing: id, mapping: mapping, client: client, record: record, link: self)
         insert(new)
-        guard let target, !isClosing else { return new.abort(.mappingRemoved) }
+        guard let target, refusal == nil, record != nil || peer.recorder == nil else {
+            let reason = refusal ?? .notRecorded
+            peer.recorder?.refused(reason, mapping: mapping, of: peer)
+            return new.abort(reason)
+        }
         if settings.isVerbose {
             Log.info(
                 "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", client.text),

@@ -23,6 +23,9 @@ package final class MainLink: TransportHandler, TurnWork {
     var subConnections = ContiguousArray<SubConnection?>()
     /// Over on the link, still writing to a slow socket, their slot in use again.
     var lingering: [ObjectIdentifier: SubConnection] = [:]
+    /// At the end that keeps records.
+    private var awaited = AwaitedTallies()
+    private var awaitedTimer: LoopTimer?
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -81,15 +84,20 @@ package final class MainLink: TransportHandler, TurnWork {
 
     // MARK: Opening and ending sub-connections
 
-    /// Joins an accepted client to a new stream. False when the link takes no more.
-    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> Bool {
-        guard canOpen,
-            let id = multiplexer.open(mapping: mapping, client: ClientAddress(address), now: loop.now)
-        else {
-            return false
+    /// Joins an accepted client to a new stream. Nil, or why it cannot.
+    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> CloseReason? {
+        guard canOpen else { return .limit }
+        let place = ClientAddress(address)
+        var record: (any SubConnectionRecord)?
+        if let recorder = peer.recorder {
+            record = recorder.opening(mapping: mapping, client: place, of: peer)
+            if record == nil { return .notRecorded }
+        }
+        guard let id = multiplexer.open(mapping: mapping, client: place, now: loop.now) else {
+            preconditionFailure("the multiplexer could open")
         }
         let new = SubConnection(
-            accepted: client, stream: id, mapping: mapping, client: ClientAddress(address), link: self)
+            accepted: client, stream: id, mapping: mapping, client: place, record: record, link: self)
         insert(new)
         if settings.isVerbose {
             Log.info(
@@ -98,7 +106,7 @@ package final class MainLink: TransportHandler, TurnWork {
         }
         new.readIfPossible()
         schedule()
-        return true
+        return nil
     }
 
     /// Ends the sub-connections of a mapping; returns how many there were.
@@ -118,15 +126,55 @@ package final class MainLink: TransportHandler, TurnWork {
         schedule()
     }
 
-    func ended(_ sub: SubConnection) {
+    func ended(_ sub: SubConnection, fromSocket: UInt64, toSocket: UInt64) {
         let place = place(of: sub.stream)
         if subConnections[place] === sub {
             subConnections[place] = nil
         } else {
             lingering[ObjectIdentifier(sub)] = nil
         }
+        // The end with the authority keeps the records; it has two counts of each.
+        if !peer.hasAuthority, !isOver {
+            multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
+        }
         multiplexer.release(sub.stream)
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
+    }
+
+    /// Its sub-connection is over; `tally` is what the other end has said of it.
+    func settle(_ record: any SubConnectionRecord, of stream: StreamID, _ tally: ByteCounts?) {
+        guard tally == nil, !isOver, !isClosing else { return record.settled(other: tally) }
+        awaited.await(record, stream, now: loop.now)
+        if awaitedTimer == nil { watchAwaited() }
+    }
+
+    /// What a node counted: its socket is the target's for a stream that was opened here, the client's for one of its own.
+    func tallied(_ id: StreamID, _ fromSocket: UInt64, _ toSocket: UInt64) {
+        let counts =
+            multiplexer.isOurs(id)
+            ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
+        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
+            sub.tallied(counts)
+        } else {
+            awaited.take(id)?.settled(other: counts)
+            // It may have been what a link that is to close waited for.
+            schedule()
+        }
+    }
+
+    private func watchAwaited() {
+        guard let deadline = awaited.nextDeadline else { return awaitedTimer = nil }
+        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [weak self] in
+            guard let self else { return }
+            awaited.expire(now: loop.now)
+            watchAwaited()
+            schedule()
+        }
+    }
+
+    func giveUpAwaited() {
+        loop.cancel(awaitedTimer)
+        awaited.giveUpAll()
     }
 
     func place(of id: StreamID) -> Int {
@@ -188,7 +236,7 @@ package final class MainLink: TransportHandler, TurnWork {
         flush()
         guard !isOver else { return }
         if isClosing { return finishClosing() }
-        if multiplexer.hasSentGoAway, openStreams == 0 { return closeOrderly() }
+        if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
         let canRead = transport.isReadable && records.output.count < Self.outputLimit
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }

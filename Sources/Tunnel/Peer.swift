@@ -33,6 +33,8 @@ package final class Peer {
     package var onLink: ((LinkEnd?) -> Void)?
     /// Hears that the other end wants this one to go, and when it may come back.
     package var onGoAway: ((GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Void)?
+    /// Keeps the records of the sub-connections; nil at a node.
+    package var recorder: (any SubConnectionRecorder)?
     /// Why sub-connections end when this program stops.
     package var stopReason: CloseReason { hasAuthority ? .serverStop : .nodeStop }
 
@@ -181,9 +183,13 @@ package final class Peer {
     /// A client has connected to a listener of this end.
     func accepted(_ client: any StreamTransport, from address: SocketAddress, by part: Part) {
         let isReady = hasAuthority || hasPlan
-        if isReady, announce(part.id), let link, link.open(client, from: address, mapping: part.id) { return }
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
-        let reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
+        var reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
+        if isReady, announce(part.id), let link {
+            guard let refusal = link.open(client, from: address, mapping: part.id) else { return }
+            if reason == .limit { reason = refusal }
+        }
+        recorder?.refused(reason, mapping: part.id, of: self)
         Log.limited(
             .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id),
             ("node", name),

@@ -8,9 +8,9 @@ import Reactor
 /// The code is the same for both.
 ///
 /// It owns no buffer but for bytes that its socket did not take, and those are bounded by the stream's window.
-final class SubConnection: TransportHandler {
+package final class SubConnection: TransportHandler {
     let stream: StreamID
-    let mapping: UInt32
+    package let mapping: UInt32
     /// Next in the link's list of sub-connections to read.
     var nextReady: SubConnection?
     var isInReadyList = false
@@ -18,7 +18,7 @@ final class SubConnection: TransportHandler {
     var isBulk = false
 
     private unowned let link: MainLink
-    private let client: ClientAddress
+    package let client: ClientAddress
     private let isOpener: Bool
     private let openedAt: UInt64
     private var transport: (any StreamTransport)?
@@ -27,6 +27,12 @@ final class SubConnection: TransportHandler {
     private var fromSocket: UInt64 = 0
     private var toSocket: UInt64 = 0
     private var lastMoved: UInt64
+    /// The server's; bytes pass once it is durable.
+    private let record: (any SubConnectionRecord)?
+    private let totals: UnsafeMutablePointer<UInt64>?
+    private var isHeld: Bool
+    /// What the other end counted.
+    private var tally: ByteCounts?
     private(set) var isOver = false
     /// The socket's end of stream has been read.
     private var hasReadEnd = false
@@ -39,7 +45,7 @@ final class SubConnection: TransportHandler {
     /// The listening side's: a client has connected.
     init(
         accepted transport: any StreamTransport, stream: StreamID, mapping: UInt32, client: ClientAddress,
-        link: MainLink
+        record: (any SubConnectionRecord)?, link: MainLink
     ) {
         self.stream = stream
         self.mapping = mapping
@@ -49,11 +55,18 @@ final class SubConnection: TransportHandler {
         isOpener = true
         openedAt = link.loop.now
         lastMoved = openedAt
+        self.record = record
+        totals = record?.totals
+        isHeld = record?.isDurable == false
         transport.handler = self
+        record?.connection = self
     }
 
     /// The dialling side's: the other end has opened a stream.
-    init(dialing stream: StreamID, mapping: UInt32, client: ClientAddress, link: MainLink) {
+    init(
+        dialing stream: StreamID, mapping: UInt32, client: ClientAddress, record: (any SubConnectionRecord)?,
+        link: MainLink
+    ) {
         self.stream = stream
         self.mapping = mapping
         self.client = client
@@ -61,7 +74,21 @@ final class SubConnection: TransportHandler {
         isOpener = false
         openedAt = link.loop.now
         lastMoved = openedAt
+        self.record = record
+        totals = record?.totals
+        isHeld = record?.isDurable == false
+        record?.connection = self
     }
+
+    /// Its record is durable: bytes may pass.
+    package func recorded() {
+        guard isHeld, !isOver else { return }
+        isHeld = false
+        writeWaiting()
+        readIfPossible()
+    }
+
+    func tallied(_ counts: ByteCounts) { tally = counts }
 
     func startDial(to target: Endpoint, allow: AllowList?, timeout: UInt64) {
         let dialer = Dialer(target, allow: allow, timeout: timeout, loop: link.loop) { [weak self] result in
@@ -92,7 +119,7 @@ final class SubConnection: TransportHandler {
 
     /// Reads once into the link's records, `limit` bytes at most. True if there may be more.
     func read(into stage: inout RecordStage, limit: Int) -> Bool {
-        guard let transport, !hasReadEnd, !isOver, transport.isReadable else { return false }
+        guard let transport, !hasReadEnd, !isOver, !isHeld, transport.isReadable else { return false }
         let budget = min(limit, link.multiplexer.sendBudget(stream))
         guard budget > 0 else { return false }
         let vectors = link.loop.scratch.vectors
@@ -102,6 +129,7 @@ final class SubConnection: TransportHandler {
             stage.commit(count, of: stream)
             fromSocket += UInt64(count)
             lastMoved = link.loop.now
+            noteTotals()
             return transport.isReadable
         case .wouldBlock: return transport.isReadable
         case .end:
@@ -120,7 +148,7 @@ final class SubConnection: TransportHandler {
     func deliver(_ vectors: UnsafeMutableBufferPointer<iovec>, count: Int) {
         guard !isOver else { return link.consumed(stream, count) }
         var written = 0
-        if waiting == nil, let transport, transport.isWritable {
+        if waiting == nil, !isHeld, let transport, transport.isWritable {
             switch transport.write(vectors) {
             case .bytes(let amount): written = amount
             case .wouldBlock, .end: break
@@ -155,7 +183,7 @@ final class SubConnection: TransportHandler {
     }
 
     private func writeWaiting() {
-        while let queue = waiting, let transport, transport.isWritable {
+        while let queue = waiting, !isHeld, let transport, transport.isWritable {
             let vectors = link.loop.scratch.vectors
             let used = queue.describe(in: vectors)
             switch transport.write(UnsafeMutableBufferPointer(rebasing: vectors[..<used])) {
@@ -174,11 +202,26 @@ final class SubConnection: TransportHandler {
         guard count > 0 else { return }
         toSocket += UInt64(count)
         lastMoved = link.loop.now
+        noteTotals()
         link.consumed(stream, count)
     }
 
+    /// Before the next system call: what has passed is known even if this is the last that the program does.
+    @inline(__always)
+    private func noteTotals() {
+        guard let totals else { return }
+        totals[isOpener ? 0 : 1] = fromSocket
+        totals[isOpener ? 1 : 0] = toSocket
+        totals[2] = lastMoved
+    }
+
+    private var counts: ByteCounts {
+        isOpener
+            ? ByteCounts(up: fromSocket, down: toSocket) : ByteCounts(up: toSocket, down: fromSocket)
+    }
+
     private func shutDownIfDrained() {
-        guard hasLinkEnd, !hasShutDown, waiting == nil, let transport, !isOver else { return }
+        guard hasLinkEnd, !hasShutDown, !isHeld, waiting == nil, let transport, !isOver else { return }
         hasShutDown = true
         transport.shutdownWrite()
         finishIfDone()
@@ -186,7 +229,7 @@ final class SubConnection: TransportHandler {
 
     // MARK: Readiness and ends
 
-    func transportReady(_ transport: any StreamTransport, failed: Bool) {
+    package func transportReady(_ transport: any StreamTransport, failed: Bool) {
         guard !isOver else { return }
         if failed { return abort(isOpener ? .clientReset : .targetReset) }
         if transport.isWritable, waiting != nil || hasLinkEnd { writeWaiting() }
@@ -195,12 +238,12 @@ final class SubConnection: TransportHandler {
 
     /// Asks the link for a turn of reading, if the socket has something.
     func readIfPossible() {
-        guard !isOver, !hasReadEnd, let transport, transport.isReadable else { return }
+        guard !isOver, !hasReadEnd, !isHeld, let transport, transport.isReadable else { return }
         link.enqueue(self)
     }
 
     /// Ends both directions from this side; the other end is told why.
-    func abort(_ reason: CloseReason) {
+    package func abort(_ reason: CloseReason) {
         guard !isOver else { return }
         link.multiplexer.reset(stream, reason: reason)
         link.schedule()
@@ -233,15 +276,20 @@ final class SubConnection: TransportHandler {
         if let unsent = waiting?.count, unsent > 0 { link.consumed(stream, unsent) }
         waiting = nil
         if link.settings.isVerbose { log(reason) }
-        link.ended(self)
+        if let record {
+            record.connection = nil
+            record.ended(reason, counts: counts)
+            link.settle(record, of: stream, tally)
+        }
+        link.ended(self, fromSocket: fromSocket, toSocket: toSocket)
     }
 
     private func log(_ reason: CloseReason) {
-        let (up, down) = isOpener ? (fromSocket, toSocket) : (toSocket, fromSocket)
+        let counts = counts
         Log.info(
             "sub-connection-closed", ("mapping", mapping), ("node", link.peer.name), ("client", client.text),
             ("target", link.peer.targetText(of: mapping)),
-            ("reason", reason), ("up", up), ("down", down),
+            ("reason", reason), ("up", counts.up), ("down", counts.down),
             ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
     }
 }

@@ -48,7 +48,9 @@ enum Main {
         do {
             let loop = try EventLoop()
             let server = try ManagedServer(
-                directory: directory, settings: settings, version: Version.number, loop: loop)
+                directory: directory, settings: settings, history: options.history, version: Version.number,
+                loop: loop)
+            server.whenLost = { fail(1, "records: \($0)") }
             _ = try server.start(on: address, flags: flags)
             let drain = UInt64(options.drain / .nanoseconds(1))
             let signals = try Signals([SIGTERM, SIGINT], on: loop) { number in

@@ -16,6 +16,7 @@ struct Options: Sendable {
     var allowWeakUUID = false
     var printsNewUUID = false
     var isVerbose = false
+    var history = ManagedServer.HistorySettings()
 
     private static let mappingHelp = """
         as JSON: {"Listen":{"Domain":"tcp","Addr":"0.0.0.0:1080"},"Forward":{"Domain":"tcp","Addr":"127.0.0.1:80"}}
@@ -59,6 +60,22 @@ struct Options: Sendable {
                 "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
                 in: .zero ... .seconds(86_400)
             ) { $0.drain = $1 },
+            .custom(
+                "audit", value: "policy",
+                help: "required: no byte passes before its connection is on record; or best-effort",
+                default: "required", parse: auditPolicy, set: { $0.history.policy.isRequired = $1 }),
+            .custom(
+                "on-audit-failure", value: "policy",
+                help: "when connections cannot be recorded: refuse new ones, or continue",
+                default: "refuse", parse: failurePolicy, set: { $0.history.policy.refusesOnFailure = $1 }),
+            .duration(
+                "history-keep", help: "how long the history is kept; 0s: for ever", default: "365d",
+                in: .zero ... .seconds(36_500 * 86_400)
+            ) { $0.history.keepSeconds = $1 == .zero ? nil : $1.components.seconds },
+            .custom(
+                "history-max", value: "size",
+                help: "size of the database, such as 10GB, from which on the oldest history goes; 0: none",
+                default: "0", parse: size, set: { $0.history.maximumBytes = $1 == 0 ? nil : $1 }),
             .bool("allow-weak-uuid", help: "accept a credential that can be guessed") {
                 $0.allowWeakUUID = $1
             },
@@ -67,6 +84,37 @@ struct Options: Sendable {
             },
             .bool("verbose", help: "log a line for each connection") { $0.isVerbose = $1 },
         ])
+
+    private static func auditPolicy(_ text: String) throws(FlagError) -> Bool {
+        switch text {
+        case "required": return true
+        case "best-effort": return false
+        default: throw FlagError("none of required, best-effort")
+        }
+    }
+
+    private static func failurePolicy(_ text: String) throws(FlagError) -> Bool {
+        switch text {
+        case "refuse": return true
+        case "continue": return false
+        default: throw FlagError("none of refuse, continue")
+        }
+    }
+
+    /// `10GB`: a whole number and a unit of 1,000.
+    private static func size(_ text: String) throws(FlagError) -> Int64 {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let units: [String: Int64] = [
+            "": 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000,
+            "TB": 1_000_000_000_000,
+        ]
+        guard let number = Int64(digits), let unit = units[String(text.dropFirst(digits.count))] else {
+            throw FlagError("expected a size such as 500MB or 10GB")
+        }
+        let (bytes, isTooMuch) = number.multipliedReportingOverflow(by: unit)
+        guard !isTooMuch else { throw FlagError("too large") }
+        return bytes
+    }
 
     private static func mapping(_ text: String) throws(FlagError) -> MappingText {
         do {

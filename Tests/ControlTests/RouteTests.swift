@@ -52,6 +52,11 @@ struct RouteTests {
         ),
         ("GET", "/v1/audit", "/v1/audit?since=2020-01-01T00:00:00Z&limit=1000", "", 200),
         ("GET", "/v1/openapi.json", "/v1/openapi.json", "", 200),
+        ("POST", "/v1/holds", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":"case 4711"}"#, 201),
+        ("GET", "/v1/holds", "/v1/holds?released=true", "", 200),
+        ("POST", "/v1/history/prune", "/v1/history/prune", #"{"before":"2020-01-01T00:00:00Z"}"#, 200),
+        ("POST", "/v1/holds/{hold}/release", "/v1/holds/1/release", "", 200),
+        ("POST", "/v1/backups", "/v1/backups", #"{"file":"/backup/a.db","bytes":4096}"#, 201),
     ]
 
     @Test(arguments: [false, true])
@@ -158,6 +163,17 @@ struct RouteTests {
             "conflict"
         ),
         ("DELETE", "/v1/mappings/no%2Fsuch", "", 404, "not-found"),
+        ("POST", "/v1/history/prune", #"{"before":"yesterday"}"#, 400, "invalid"),
+        ("POST", "/v1/history/prune", #"{"before":"2999-01-01T00:00:00Z"}"#, 400, "invalid"),
+        ("POST", "/v1/history/prune", "{}", 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":""}"#, 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":"a\nb"}"#, 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"soon","reason":"a"}"#, 400, "invalid"),
+        ("GET", "/v1/holds?released=maybe", "", 400, "invalid"),
+        ("POST", "/v1/holds/7/release", "", 404, "not-found"),
+        ("POST", "/v1/holds/x/release", "", 404, "not-found"),
+        ("POST", "/v1/backups", #"{"file":"","bytes":1}"#, 400, "invalid"),
+        ("POST", "/v1/backups", #"{"file":"/a","bytes":-1}"#, 400, "invalid"),
         ("GET", "/v1/audit?since=yesterday", "", 400, "invalid"),
         ("GET", "/v1/audit?until=2026", "", 400, "invalid"),
         ("GET", "/v1/audit?node=nobody", "", 404, "not-found"),

@@ -104,6 +104,7 @@ enum HostileFrame {
             return RawFrame(kind, id, [UInt8](repeating: 1, count: count), flags: flags).bytes
         case .window: return RawFrame(kind, id, big(UInt32(truncatingIfNeeded: number))).bytes
         case .fin, .ping, .pong: return RawFrame(kind, id, big(number)).bytes
+        case .tally: return RawFrame(kind, id, big(number) + big(number)).bytes
         case .close: return RawFrame(kind, id, [UInt8(random.below(19))] + big(number)).bytes
         case .goaway: return RawFrame(kind, id, [UInt8(random.below(6))] + big(UInt32.max)).bytes
         }

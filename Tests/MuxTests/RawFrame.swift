@@ -66,6 +66,7 @@ enum Seen: Equatable {
     case closed(UInt32, CloseReason)
     case control(Int)
     case goAway(GoAwayReason)
+    case tally(UInt32, UInt64, UInt64)
 
     init(_ event: Event) {
         switch event {
@@ -80,6 +81,7 @@ enum Seen: Equatable {
         case .closed(let id, let reason): self = .closed(id.rawValue, reason)
         case .control(let message): self = .control(message.count)
         case .goAway(let reason, _): self = .goAway(reason)
+        case .tally(let id, let fromSocket, let toSocket): self = .tally(id.rawValue, fromSocket, toSocket)
         }
     }
 }

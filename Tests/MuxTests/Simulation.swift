@@ -202,7 +202,8 @@ final class Simulation {
         _ = end.poll(into: links[me], bufferBytes: Frame.maximumBytes)
         for stream in end.order { end.releaseIfDone(stream) }
         end.removeReleased()
-        return arrived > 0 || links[me].count > 0
+        // Letting go of the last stream owes its tally.
+        return arrived > 0 || links[me].count > 0 || end.mux.hasPending
     }
 
     // MARK: Oracles
@@ -227,6 +228,7 @@ final class Simulation {
                 throw failure("link credit lost")
             }
             guard end.pongs == end.pingsSent else { throw failure("\(end.pongs) of \(end.pingsSent) pings") }
+            guard end.talliesReceived == other.talliesSent else { throw failure("tally lost") }
             guard end.controlReceived == other.controlSent else { throw failure("control message lost") }
             guard end.goAwayReceived == other.goAwaySent else { throw failure("GOAWAY lost") }
         }

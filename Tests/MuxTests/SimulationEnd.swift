@@ -10,6 +10,8 @@ final class SimulationEnd {
     var pongs = 0
     var controlSent = 0
     var controlReceived = 0
+    var talliesSent = 0
+    var talliesReceived = 0
     var goAwaySent = false
     var goAwayReceived = false
     /// Set when frames on the link may be other than this owner's counterpart meant.
@@ -98,6 +100,9 @@ final class SimulationEnd {
         guard stream.isDone else { return }
         if !stream.isReleased, stream.buffered == 0 || stream.releasesEarly {
             stream.isReleased = true
+            let number = UInt64(stream.id.rawValue)
+            mux.tally(stream.id, fromSocket: number &* 3, toSocket: ~number)
+            talliesSent += 1
             mux.release(stream.id)
         }
         if stream.isReleased, stream.buffered == 0 { streams[stream.id] = nil }
@@ -137,6 +142,13 @@ final class SimulationEnd {
             stream.isOver = true
             let isRight = stream.call.resetReasons.contains(reason) || reason == .nodeAway
             guard isHostile || isRight else { throw SimulationFailure(description: "closed for \(reason)") }
+        case .tally(let id, let fromSocket, let toSocket):
+            // The stream may be over here, and its slot serve another.
+            let number = UInt64(id.rawValue)
+            guard isHostile || (fromSocket == number &* 3 && toSocket == ~number) else {
+                throw SimulationFailure(description: "a tally differs: \(id)")
+            }
+            talliesReceived += 1
         case .control(let message): try control(message)
         case .pong:
             pongs += 1

@@ -37,6 +37,21 @@ import Testing
         #expect(pair.isIdle)
     }
 
+    @Test func `a tally comes when the stream is over and its slot serves another`() throws {
+        let pair = Pair()
+        let id = try pair.open()
+        pair.one.finish(id)
+        pair.other.finish(id)
+        try pair.exchange()
+        pair.one.release(id)
+        let next = try pair.open()
+        #expect(next.slot == id.slot && next != id)
+        pair.other.tally(id, fromSocket: .max, toSocket: 7)
+        pair.other.release(id)
+        #expect(try pair.exchange().one == [.tally(id.rawValue, .max, 7)])
+        #expect(pair.one.isLive(next) && pair.other.isLive(next))
+    }
+
     @Test func `DATA follows OPEN in the same record, FIN follows DATA`() throws {
         let mux = Multiplexer(role: .dialer)
         let id = try #require(mux.open(mapping: 1, client: ClientAddress(), now: 1))

@@ -30,7 +30,7 @@ import Testing
         case .truncatedFrame: return Array(RawFrame.goAway().bytes.dropLast())
         case .unknownKind:
             var frame = RawFrame(.ping, 0, big(UInt64(1)))
-            frame.kind = 12
+            frame.kind = 13
             return frame.bytes
         case .unknownFlags: return RawFrame(.control, 0, [1], flags: 2).bytes
         case .wrongLength: return RawFrame(.ping, 0, [1, 2, 3]).bytes
@@ -48,6 +48,10 @@ import Testing
         case .openedTwice:
             weOpened()
             return RawFrame(.opened, ours).bytes + RawFrame(.opened, ours).bytes
+        case .tallyTwice:
+            weOpened()
+            let tally = RawFrame(.tally, ours, big(UInt64(1)) + big(UInt64(2))).bytes
+            return tally + tally
         case .beyondStreamCredit:
             try opened(there: 10)
             return RawFrame.data(theirs, 11).bytes

@@ -1,5 +1,6 @@
 import Foundation
 import Records
+import SQLite
 import Testing
 
 /// A data directory of its own for one test, gone with it.
@@ -19,7 +20,39 @@ final class Scratch: Sendable {
 
     func store() throws(RecordsError) -> Store { try Store.open(directory: directory) }
 
+    /// As a server opens it.
+    func server() throws(RecordsError) -> Store { try Store.open(directory: directory, server: "1.0.0") }
+
     func path(_ name: String) -> String { "\(directory)/\(name)" }
+
+    /// What a kill at this moment would leave: the files as the kernel has them, while a store has them open and writes nothing.
+    func killed() throws -> Scratch {
+        let copy = Scratch()
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory) where name != "lock" {
+            try FileManager.default.copyItem(atPath: path(name), toPath: copy.path(name))
+        }
+        return copy
+    }
+
+    /// A connection beside the store's, for a test to look.
+    func database() throws -> Database { try Database(path: path(Store.fileName), mode: .readOnly) }
+
+    /// Each row as its values with bars between.
+    func rows(_ sql: StaticString, columns: Int) throws -> [String] {
+        try database().query(sql) { (row) throws(SQLiteError) in
+            var texts: [String] = []
+            for column in 0..<Int32(columns) {
+                if row.isNull(column) {
+                    texts.append("-")
+                } else if let number = try? row.integer(column) {
+                    texts.append("\(number)")
+                } else {
+                    texts.append(try row.text(column))
+                }
+            }
+            return texts.joined(separator: "|")
+        }
+    }
 }
 
 /// What tests do most.

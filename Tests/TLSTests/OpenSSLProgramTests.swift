@@ -43,7 +43,7 @@ import Testing
         ),
         (
             ["-tls1_3", "-psk", String(repeating: "ab", count: 32), "-psk_identity", "nobody"],
-            .wrongCredential
+            .unknownCredential
         ),
     ])
     func `s_client without the right credential is refused`(arguments: [String], kind: TLSFailure.Kind) throws

@@ -13,7 +13,8 @@ enum Floors {
         "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
         "SQLite": system.union(["CSQLite"]),
-        "Records": system.union(["FoundationEssentials", "SQLite", "migrations", "Logging"]),
+        "Digests": system.union(["COpenSSL"]),
+        "Records": system.union(["FoundationEssentials", "SQLite", "Digests", "migrations", "Logging"]),
         "Tunnel": tunnel,
         "Control": control,
         "Fleet": fleet,
@@ -45,7 +46,7 @@ enum Floors {
         case (_, "Dispatch"):
             "one event loop a thread does the work; queues would bring threads that own nothing"
         case (_, "COpenSSL"):
-            "OpenSSL is spoken to in TLS alone, where its traps are written down"
+            "OpenSSL is spoken to in TLS and Digests alone, where its traps are written down"
         case (_, "CMicrohttpd"), (_, "CCurl"):
             "these libraries are spoken to in HTTP alone, where their callbacks and limits are"
         case ("goproxy-node", "SQLite"), ("goproxy-node", "HTTP"), ("goproxy-node", "Fleet"):

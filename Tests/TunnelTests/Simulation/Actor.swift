@@ -152,6 +152,7 @@ final class Actor: TransportHandler {
             simulation.fault("wrong bytes after \(received) of \(heardKey) at \(description)")
         }
         received += bytes.count
+        if let call { simulation.book.judgeByte(of: call) }
         if let stallsAfter, received >= max(stallsAfter, Pattern.keyBytes) { isStalled = true }
         if let partner, received > partner.sent { simulation.fault("bytes from nowhere at \(description)") }
         if isEcho {
@@ -201,6 +202,8 @@ final class Actor: TransportHandler {
 final class Call {
     let number: Int
     let mapping: UInt32
+    /// Which end listens.
+    let isServers: Bool
     let client: Actor
     /// The target's connection, once bytes have told.
     var targetActor: Actor?
@@ -210,7 +213,8 @@ final class Call {
     /// Something happened that may end it early or keep it from its target.
     private(set) var disturbance: String?
 
-    init(number: Int, mapping: UInt32, client: Actor) {
+    init(number: Int, mapping: UInt32, isServers: Bool, client: Actor) {
+        self.isServers = isServers
         self.number = number
         self.mapping = mapping
         self.client = client

@@ -22,6 +22,9 @@ final class Target: AcceptHandler {
         case unknownName
         case silentName
 
+        /// Whether both ends come to the same counts.
+        var isOrderly: Bool { answers && self != .abort && self != .abrupt }
+
         /// Whether a connection can be made.
         var answers: Bool {
             switch self {

@@ -148,6 +148,12 @@ extension TunnelSimulation {
                 "no end: \(actor?.description ?? ""), call \(actor?.call?.client.description ?? "unknown")")
         }
         for call in calls { try judge(call) }
+        // The last tallies are under way.
+        world.run(loop, for: 5_000_000_000)
+        // One that was gone before it was accepted has none.
+        for call in calls where call.disturbance == nil && call.link != nil {
+            try book.judge(call)
+        }
     }
 
     /// What a call that nothing disturbed must have come to.
@@ -201,6 +207,7 @@ extension TunnelSimulation {
         }
         let open = world.openSockets.map(\.index)
         guard open.isEmpty else { throw SimulationFailure("transports are left open: \(open)") }
+        try book.judgeAll()
         for link in links where !link.mainLinks.isEmpty {
             throw SimulationFailure("link \(link.number) is kept")
         }

@@ -90,7 +90,7 @@ extension TunnelSimulation {
         if random.oneIn(16) { client.abortAfter = 1 + random.below(20_000) }
         client.isStalled = random.oneIn(16)
         if random.oneIn(4) { client.readBytes = 1 + random.below(5_000) }
-        let call = Call(number: number, mapping: mapping, client: client)
+        let call = Call(number: number, mapping: mapping, isServers: end === server, client: client)
         client.call = call
         if let disturbance { call.disturb(disturbance) }
         calls.append(call)
@@ -178,8 +178,7 @@ extension TunnelSimulation {
 
     func addMapping() {
         guard plans.count < 8 else { return }
-        let number =
-            UInt16(truncatingIfNeeded: revision) + UInt16(plans.count) + 3_000 + UInt16(random.below(20_000))
+        let number = newPort()
         let target = random.pick(targets)
         guard let listen = listenEndpoint(number) else { return }
         let isListener = random.oneIn(2)
@@ -191,6 +190,12 @@ extension TunnelSimulation {
         let mapping = Mapping(
             id: id, kind: isListener ? .listener : .peerListener, listen: listen, forward: target.endpoint)
         plans.append(Plan(mapping: mapping, target: target, revision: revision))
+    }
+
+    /// Each its own: an address that two want never becomes free.
+    private func newPort() -> UInt16 {
+        portsUsed += 1
+        return UInt16(3_000 + 128 * random.below(300) + portsUsed % 128)
     }
 
     private func listenEndpoint(_ number: UInt16) -> Endpoint? {
@@ -224,7 +229,7 @@ extension TunnelSimulation {
                 id: old.id, kind: old.kind, listen: old.listen, forward: target.endpoint)
             plans[place].revision = revision
         default:
-            guard let listen = listenEndpoint(3_000 + UInt16(random.below(50_000))) else { return }
+            guard let listen = listenEndpoint(newPort()) else { return }
             plans[place].mapping = Mapping(id: old.id, kind: old.kind, listen: listen, forward: old.forward)
             plans[place].revision = revision
         }

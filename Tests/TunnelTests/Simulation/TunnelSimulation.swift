@@ -20,6 +20,7 @@ final class TunnelSimulation {
     var isConnecting = false
     var plans: [Plan] = []
     var revision: UInt64 = 0
+    var portsUsed = 0
     var targets: [Target] = []
     var calls: [Call] = []
     var targetActors: [Actor] = []
@@ -27,6 +28,7 @@ final class TunnelSimulation {
     var restartsLeft = 2
     var takeoversLeft = 2
     var isFinishing = false
+    private(set) lazy var book = RecordBook(self)
     private var faults: [String] = []
 
     /// What may happen in this seed. Calm ones show that nothing is lost, wild ones that nothing breaks.
@@ -37,6 +39,7 @@ final class TunnelSimulation {
         var restarts = false
         var fewStreams = false
         var heavy = false
+        var unrecorded = false
     }
 
     init(seed: UInt64) throws {
@@ -50,6 +53,7 @@ final class TunnelSimulation {
         moods.restarts = random.oneIn(3)
         moods.fewStreams = random.oneIn(12)
         moods.heavy = random.oneIn(10)
+        moods.unrecorded = random.oneIn(6)
         self.moods = moods
         if moods.fewStreams { settings.maximumStreams = 1 + random.below(6) }
         if random.oneIn(4) { settings.linkQueueBytes = 1 << (10 + random.below(6)) }
@@ -99,7 +103,10 @@ final class TunnelSimulation {
     func begin(_ end: End) {
         ends.append(end)
         end.peer.onViolation = { [weak self] in self?.fault("a violation: \($0)") }
-        guard !end.peer.hasAuthority else { return }
+        guard !end.peer.hasAuthority else {
+            end.peer.recorder = book
+            return
+        }
         // As a node's connector does.
         end.peer.onLink = { [weak self, weak end] reason in
             guard let self, let end, reason != nil, end.peer.link == nil else { return }
@@ -169,7 +176,11 @@ final class TunnelSimulation {
     private func accepting(_ client: SimulatedSocket, _ accept: () -> Void) {
         guard client.tag > 0 else { return accept() }
         let call = calls[client.tag - 1]
-        guard let plan = plans.first(where: { $0.mapping.id == call.mapping }) else {
+        // A server that was restarted may have given the id to another mapping; its clients then meet the earlier one's listener.
+        let plan = plans.first {
+            $0.mapping.id == call.mapping && ($0.mapping.kind == .listener) == call.isServers
+        }
+        guard let plan else {
             call.disturb("mapping removed")
             return accept()
         }
@@ -184,7 +195,7 @@ final class TunnelSimulation {
         if client.other.isClosed {
             call.disturb("refused")
             let mayLackPlan = !end.peer.hasAuthority && world.clock - end.linkedAt < 5_000_000_000
-            if canOpen, !mayLackPlan, call.link?.isDoomed == false {
+            if canOpen, !mayLackPlan, call.link?.isDoomed == false, !book.refused.contains(call.number) {
                 fault("refused for no reason: \(call.client.description)")
             }
         } else if let link = call.link {

@@ -1,0 +1,166 @@
+import Synchronization
+
+/// What became of what was appended. Told on the writer's thread; the next batch waits meanwhile.
+package enum HistoryOutcome: Sendable {
+    /// All events up to this ticket are on disk, but for those that were told to have failed.
+    case durable(through: UInt64)
+    /// The openings up to this ticket that are not durable are dropped for good: they are never written. Routes, closings and
+    /// notes are kept and tried again.
+    case failed(through: UInt64, RecordsError)
+    /// The store writes again.
+    case healed
+}
+
+/// The history's way in. Events are written in their order by the writer's thread, in one commit with whatever else waits
+/// there; nobody who appends waits for the disk. Any thread.
+///
+/// Every opening is followed by exactly one closing, also one whose opening failed: that closing is passed over.
+package final class HistoryLog: Sendable {
+    private struct State {
+        var events: [HistoryEvent] = []
+        /// An opening is among them.
+        var isUrgent = false
+        /// Of the last event appended.
+        var ticket: UInt64 = 0
+        var lastOpening: Int64 = 0
+        var lastRoute: Int64 = 0
+        var isClosed = false
+        var onOutcome: (@Sendable (HistoryOutcome) -> Void)?
+        var commits: UInt64 = 0
+        var waiters: [Semaphore] = []
+        var hasEndedWaits = false
+    }
+
+    private let state = Mutex(State())
+    private let connectionIDs = Atomic<Int64>(0)
+    private let routeIDs = Atomic<Int64>(0)
+    private let bell: Semaphore
+
+    init(bell: Semaphore) {
+        self.bell = bell
+    }
+
+    /// With the highest ids that were ever given. Before anybody else has the log.
+    func begin(lastConnection: Int64, lastRoute: Int64) {
+        connectionIDs.store(lastConnection, ordering: .relaxed)
+        routeIDs.store(lastRoute, ordering: .relaxed)
+        state.withLock { state in
+            state.lastOpening = lastConnection
+            state.lastRoute = lastRoute
+        }
+    }
+
+    /// The last connection's id that was given.
+    var lastConnection: Int64 { connectionIDs.load(ordering: .relaxed) }
+
+    /// Above every id on disk and in the slot file.
+    package func newConnectionID() -> Int64 { connectionIDs.add(1, ordering: .relaxed).newValue }
+
+    package func newRouteID() -> Int64 { routeIDs.add(1, ordering: .relaxed).newValue }
+
+    /// Answers the ticket of the last event. Not bounded here: the caller has as many connections as there are slots. Events
+    /// appended after the store has closed are gone; the slot file tells of them at the next start.
+    @discardableResult
+    package func append(_ events: [HistoryEvent]) -> UInt64 {
+        guard !events.isEmpty else { return state.withLock(\.ticket) }
+        let (ticket, rings) = state.withLock { state in
+            var isUrgent = false
+            for event in events {
+                Self.check(event, &state)
+                if case .opened = event { isUrgent = true }
+            }
+            // The writer knows of what it has not taken; it is told again only when somebody waits for it.
+            let rings = isUrgent ? !state.isUrgent : state.events.isEmpty
+            state.isUrgent = state.isUrgent || isUrgent
+            state.ticket += UInt64(events.count)
+            if !state.isClosed { state.events.append(contentsOf: events) }
+            return (state.ticket, rings)
+        }
+        if rings { bell.post() }
+        return ticket
+    }
+
+    /// Whether there is something, and nobody waits for any of it: closings, which the slot file holds too.
+    var holdsOnlyWhatCanWait: Bool { state.withLock { !$0.events.isEmpty && !$0.isUrgent && !$0.isClosed } }
+
+    /// The chain is in the order of the ids. Events out of order are a fault of ours.
+    private static func check(_ event: HistoryEvent, _ state: inout State) {
+        switch event {
+        case .opened(let opened):
+            precondition(opened.id > state.lastOpening, "connection \(opened.id) is opened out of order")
+            state.lastOpening = opened.id
+        case .route(let route):
+            precondition(route.id > state.lastRoute, "route \(route.id) is out of order")
+            state.lastRoute = route.id
+        case .closed, .note: break
+        }
+    }
+
+    /// Set once, before the first `append`.
+    package var onOutcome: (@Sendable (HistoryOutcome) -> Void)? {
+        get { state.withLock(\.onOutcome) }
+        set { state.withLock { $0.onOutcome = newValue } }
+    }
+
+    // MARK: Following
+
+    /// Waits until more than `number` commits have been made, for at most so long, and answers how many there are. Commits are
+    /// counted from the store's opening. Any number of threads may wait.
+    package func waitForCommit(after number: UInt64, milliseconds: Int) -> UInt64 {
+        let bell = Semaphore()
+        let commits: UInt64? = state.withLock { state in
+            guard state.commits <= number, !state.hasEndedWaits, milliseconds > 0 else {
+                return state.commits
+            }
+            state.waiters.append(bell)
+            return nil
+        }
+        if let commits { return commits }
+        bell.wait(milliseconds: milliseconds)
+        return state.withLock { state in
+            state.waiters.removeAll { $0 === bell }
+            return state.commits
+        }
+    }
+
+    /// How many commits there are.
+    package var commits: UInt64 { state.withLock(\.commits) }
+
+    /// Ends all waits, now and from now on.
+    package func endWaits() {
+        state.withLock { state in
+            state.hasEndedWaits = true
+            for waiter in state.waiters { waiter.post() }
+            state.waiters = []
+        }
+    }
+
+    // MARK: The writer's side
+
+    /// Exchanges what waits for an emptied list, whose memory is used again. Answers the ticket of the last event.
+    func take(into emptied: inout [HistoryEvent]) -> UInt64 {
+        state.withLock { state in
+            swap(&state.events, &emptied)
+            state.isUrgent = false
+            return state.ticket
+        }
+    }
+
+    func tell(_ outcome: HistoryOutcome) {
+        onOutcome?(outcome)
+    }
+
+    func countCommit() {
+        state.withLock { state in
+            state.commits += 1
+            for waiter in state.waiters { waiter.post() }
+            state.waiters = []
+        }
+    }
+
+    /// What is appended from now on is not taken.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        endWaits()
+    }
+}

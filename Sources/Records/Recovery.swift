@@ -1,0 +1,141 @@
+import Logging
+import SQLite
+
+/// What the last process could not write: closings of the connections that it had, refusals that it had counted, and that it is
+/// gone. Run before anything else is written, in one transaction; run twice it adds nothing.
+struct Recovery {
+    private let database: Database
+    private let rows: HistoryRows
+    private let slots: SlotFile.Content?
+
+    /// The highest ids that were ever given.
+    let lastConnection: Int64
+    let lastRoute: Int64
+
+    /// Answers when all is on disk and the slot file may be emptied.
+    init(_ connection: WritingConnection, directory: String, lifecycle: Lifecycle?) throws(RecordsError) {
+        database = connection.database
+        rows = connection.rows
+        slots = SlotFile.read(directory)
+        // Ids are given in ascending order, so the highest that closed or failed is below the highest that opened, or in the file.
+        lastConnection = max(rows.chains.heads.opened.id, (slots?.closedBelow ?? 1) - 1, slots?.highest ?? 0)
+        lastRoute = rows.chains.heads.routes.id
+        var events: [HistoryEvent] = []
+        let now = Timestamp.now
+        do throws(SQLiteError) {
+            let lastAlive = try lastAlive()
+            events += try closings(lastAlive).map(HistoryEvent.closed)
+            events += try refusals(now).map(HistoryEvent.note)
+            if let lifecycle {
+                events += try gap(now, lastAlive).map { [.note($0)] } ?? []
+                events.append(.note(lifecycle.start(at: now, lastOpened: rows.chains.heads.opened.id)))
+            }
+        } catch { throw RecordsError(error) }
+        guard !events.isEmpty else { return }
+        _ = try connection.commit(events, events.indices, dropped: [], [])
+    }
+
+    // MARK: Connections
+
+    private func closings(_ lastAlive: Timestamp) throws(SQLiteError) -> [Closed] {
+        let entries = slots?.entries ?? []
+        var closings: [Closed] = []
+        var known: Set<Int64> = []
+        for entry in entries where known.insert(entry.id).inserted {
+            if try isOpen(entry.id) { closings.append(Self.closing(entry)) }
+        }
+        // A power cut takes the slot file's last changes: what has no slot is closed without counts.
+        let bound = max(try closedAtStart(), (slots?.closedBelow ?? 1) - 1)
+        let others = try database.query(
+            """
+            SELECT id, at FROM opened
+            WHERE id > ? AND NOT EXISTS (SELECT 1 FROM closed WHERE connection = opened.id) ORDER BY id
+            """, bound
+        ) { (row) throws(SQLiteError) in (id: try row.integer(0), at: try row.time(1)) }
+        for other in others where !known.contains(other.id) {
+            let at = max(lastAlive, other.at)
+            closings.append(
+                Closed(
+                    connection: other.id, at: at,
+                    durationMicroseconds: at.microseconds - other.at.microseconds, up: 0, down: 0,
+                    reason: .serverCrash, flags: .recovered))
+        }
+        if !closings.isEmpty { Log.warn("connections-recovered", ("count", closings.count)) }
+        return closings
+    }
+
+    private static func closing(_ entry: SlotFile.Entry) -> Closed {
+        let end = entry.reason == nil ? entry.movedMonotonic : entry.closedMonotonic
+        let duration = end > entry.openedMonotonic ? Int64((end - entry.openedMonotonic) / 1_000) : 0
+        return Closed(
+            connection: entry.id,
+            at: Timestamp(
+                microseconds: entry.openedAt.microseconds.addingReportingOverflow(duration).partialValue),
+            durationMicroseconds: duration, up: entry.up, down: entry.down,
+            reason: entry.reason ?? .serverCrash, flags: .recovered)
+    }
+
+    private func isOpen(_ id: Int64) throws(SQLiteError) -> Bool {
+        try database.first(
+            "SELECT 1 FROM opened WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM closed WHERE connection = ?1)",
+            id
+        ) { (_) throws(SQLiteError) in true } ?? false
+    }
+
+    /// All connections up to it had been closed when the last server started.
+    private func closedAtStart() throws(SQLiteError) -> Int64 {
+        try database.first(
+            "SELECT coalesce(max(connection), 0) FROM notes WHERE kind = 'start'"
+        ) { (row) throws(SQLiteError) in try row.integer(0) } ?? 0
+    }
+
+    // MARK: Refusals
+
+    private func refusals(_ now: Timestamp) throws(SQLiteError) -> [Note] {
+        var notes: [Note] = []
+        for note in (slots?.refusals ?? []).flatMap({ $0.notes(at: now) }) {
+            // Its note may be on disk, though the process ended before it could free the counters.
+            let isThere = try database.first(
+                """
+                SELECT 1 FROM notes
+                WHERE kind = 'refusals' AND from_at = ? AND to_at = ? AND count = ? AND detail = ?
+                """, note.from, note.to, note.count, note.detail
+            ) { (_) throws(SQLiteError) in true }
+            if isThere == nil { notes.append(note) }
+        }
+        return notes
+    }
+
+    // MARK: The server's life
+
+    /// When the last process is known to have lived: by its heartbeat, or else by what it wrote.
+    private func lastAlive() throws(SQLiteError) -> Timestamp {
+        let written = try database.first(
+            """
+            SELECT max(
+                coalesce((SELECT at FROM opened ORDER BY id DESC LIMIT 1), 0),
+                coalesce((SELECT at FROM closed ORDER BY id DESC LIMIT 1), 0),
+                coalesce((SELECT at FROM notes ORDER BY id DESC LIMIT 1), 0),
+                coalesce((SELECT at FROM audit ORDER BY id DESC LIMIT 1), 0))
+            """
+        ) { (row) throws(SQLiteError) in try row.time(0) }
+        let started = try lastLifecycle().map(\.at)
+        guard let heartbeat = slots?.heartbeatAt, heartbeat >= started ?? heartbeat else {
+            return written ?? .now
+        }
+        return heartbeat
+    }
+
+    private func lastLifecycle() throws(SQLiteError) -> (kind: String, at: Timestamp)? {
+        try database.first(
+            "SELECT kind, at FROM notes WHERE kind IN ('start', 'stop') ORDER BY id DESC LIMIT 1"
+        ) { (row) throws(SQLiteError) in (try row.text(0), try row.time(1)) }
+    }
+
+    private func gap(_ now: Timestamp, _ lastAlive: Timestamp) throws(SQLiteError) -> Note? {
+        guard let (kind, at) = try lastLifecycle() else { return nil }
+        return kind == Note.Kind.stop.rawValue
+            ? .gap(.serverStop, from: at, to: now, at: now)
+            : .gap(.serverCrash, from: lastAlive, to: now, at: now)
+    }
+}

@@ -1,0 +1,24 @@
+import Glibc
+
+/// A detached thread without signals: they belong to the main thread's loop.
+func startWriterThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    var all = sigset_t()
+    var before = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_BLOCK, &all, &before)
+    let result = pthread_create(
+        &thread, nil,
+        { box in
+            Unmanaged<Box>.fromOpaque(box!).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
+    pthread_sigmask(SIG_SETMASK, &before, nil)
+    precondition(result == 0, "cannot start the records' thread: \(String(cString: strerror(result)))")
+    pthread_detach(thread)
+}
