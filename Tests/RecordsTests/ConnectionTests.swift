@@ -1,4 +1,5 @@
 import Foundation
+import Histories
 import Records
 import SQLite
 import Testing

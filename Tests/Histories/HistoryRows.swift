@@ -3,12 +3,12 @@ import Records
 import SQLite
 
 /// The same numbers for the same seed (SplitMix64).
-struct Seeded: RandomNumberGenerator {
+package struct Seeded: RandomNumberGenerator {
     private var state: UInt64
 
-    init(_ seed: UInt64) { state = seed }
+    package init(_ seed: UInt64) { state = seed }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var value = state
         value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
@@ -18,40 +18,41 @@ struct Seeded: RandomNumberGenerator {
 }
 
 /// A history that a test makes up and writes by its own SQL, so that it knows every row.
-struct HistoryRows {
-    struct Route {
-        let id: Int64
-        let nodeID: String
-        let node: String
-        let mapping: UInt32
-        let kind: MappingKind
-        let name: String?
-        let target: String
+package struct HistoryRows {
+    package struct Route {
+        package let id: Int64
+        package let nodeID: String
+        package let node: String
+        package let mapping: UInt32
+        package let kind: MappingKind
+        package let name: String?
+        package let target: String
     }
 
-    struct Connection {
-        let id: Int64
-        let route: Route
-        let at: Int64
-        let client: [UInt8]
-        let port: Int64
-        var end: End?
+    package struct Connection {
+        package let id: Int64
+        package let route: Route
+        package let at: Int64
+        package let client: [UInt8]
+        package let port: Int64
+        package var end: End?
 
-        struct End {
-            let at: Int64
-            let up: Int64
-            let down: Int64
-            let reason: EndReason
-            let flags: Int64
+        package struct End {
+            package let at: Int64
+            package let up: Int64
+            package let down: Int64
+            package let reason: EndReason
+            package let flags: Int64
         }
     }
 
-    var routes: [Route] = []
-    var connections: [Connection] = []
+    package var routes: [Route] = []
+    package var connections: [Connection] = []
     /// Where the clock was set back: from, to.
-    var steps: [(Int64, Int64)] = []
+    package var steps: [(Int64, Int64)] = []
     /// Where the server did not run: from, to.
-    var stops: [(Int64, Int64)] = []
+    package var stops: [(Int64, Int64)] = []
+    private let hasHoles: Bool
     private var writtenRoutes = 0
     private var writtenOpenings = 0
     private var writtenClosings = Set<Int64>()
@@ -59,8 +60,9 @@ struct HistoryRows {
     private var random: Seeded
     private var time: Int64 = 1_787_390_000_000_000
 
-    init(seed: UInt64, routes count: Int, connections: Int) {
+    package init(seed: UInt64, routes count: Int, connections: Int, hasHoles: Bool = true) {
         random = Seeded(seed)
+        self.hasHoles = hasHoles
         let names = ["edge-01", "edge-02", "edge-02b", "lab", "shop"]
         for number in 0..<count {
             // Half of them are one node's; one node was renamed; one name was two nodes'.
@@ -79,10 +81,10 @@ struct HistoryRows {
         append(connections)
     }
 
-    static func nodeID(_ number: Int) -> String { "00000000-0000-4000-8000-00000000000\(number)" }
+    package static func nodeID(_ number: Int) -> String { "00000000-0000-4000-8000-00000000000\(number)" }
 
     /// More of it, later than all that is there.
-    mutating func append(_ count: Int) {
+    package mutating func append(_ count: Int) {
         for _ in 0..<count {
             time += Int64.random(in: 1...2_000_000, using: &random)
             switch Int.random(in: 0..<1_000, using: &random) {
@@ -95,8 +97,7 @@ struct HistoryRows {
                 time += 90_000_001
             default: break
             }
-            // Ids have holes.
-            let id = (connections.last?.id ?? 0) + Int64.random(in: 1...3, using: &random)
+            let id = (connections.last?.id ?? 0) + Int64.random(in: 1...(hasHoles ? 3 : 1), using: &random)
             let client: [UInt8] =
                 switch Int.random(in: 0..<20, using: &random) {
                 case 0: []
@@ -132,7 +133,7 @@ struct HistoryRows {
     }
 
     /// Writes what is not written yet. The store may be open: this is another connection, which leaves checkpoints to it.
-    mutating func write(to path: String) throws {
+    package mutating func write(to path: String) throws {
         let database = try Database(path: path, mode: .readWrite)
         _ = try database.pragma("PRAGMA wal_autocheckpoint = 0")
         try database.execute("BEGIN IMMEDIATE")
@@ -170,11 +171,11 @@ struct HistoryRows {
     // MARK: What is right
 
     /// The ids that a filter means, by looking at each.
-    func ids(_ filter: ConnectionFilter) -> [Int64] {
+    package func ids(_ filter: ConnectionFilter) -> [Int64] {
         connections.filter { matches($0, filter) }.map(\.id)
     }
 
-    func matches(_ connection: Connection, _ filter: ConnectionFilter) -> Bool {
+    package func matches(_ connection: Connection, _ filter: ConnectionFilter) -> Bool {
         let (route, end) = (connection.route, connection.end)
         if let since = filter.since, connection.at < since.microseconds { return false }
         if let until = filter.until, connection.at >= until.microseconds { return false }
@@ -212,7 +213,7 @@ struct HistoryRows {
     }
 
     /// What a living server would say of the open ones.
-    var open: [Int64: PassedBytes] {
+    package var open: [Int64: PassedBytes] {
         Dictionary(
             uniqueKeysWithValues: connections.filter { $0.end == nil }.map {
                 ($0.id, PassedBytes(up: $0.id % 5_000, down: 7))
