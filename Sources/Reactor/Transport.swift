@@ -34,6 +34,15 @@ package protocol StreamTransport: AnyObject {
     var peerAddress: SocketAddress? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
+    /// Notices when the other end's machine is gone. For a connection that has lived for a while: short ones are spared the call.
+    func keepAlive()
+    /// For a connection over which much has gone.
+    func tuneForBulk()
+}
+
+extension StreamTransport {
+    package func keepAlive() {}
+    package func tuneForBulk() {}
 }
 
 package protocol AcceptHandler: AnyObject {

@@ -28,6 +28,9 @@ extension Database {
             throw SQLiteError(
                 SQLITE_ERROR, message: "the journal mode cannot be WAL (a network file system?)")
         }
+        // 16 MiB of pages for the one connection that writes: indexes of a long history are met at random places, and with SQLite's
+        // own 2 MB each row read a page again.
+        try set("PRAGMA cache_size = -16384", "PRAGMA cache_size", to: -16_384)
         // 8 MB: the same few pages are written again and again, so half as many checkpoints copy half as much.
         try set("PRAGMA wal_autocheckpoint = 2000", "PRAGMA wal_autocheckpoint", to: 2_000)
         let limit = try first("PRAGMA journal_size_limit = 16777216") { (row) throws(SQLiteError) in

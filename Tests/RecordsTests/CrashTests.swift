@@ -111,7 +111,7 @@ struct CrashTests {
         }
         let recovered = try scratch.rows("SELECT count(*) FROM closed WHERE flags = 1", columns: 1)[0]
         print("\(opened.count) connections durable in 50 processes that were killed, \(recovered) recovered")
-        #expect(opened.count > 1_000)
+        #expect(opened.count > 100)
     }
 
     private func written(_ store: Store) throws -> Set<String> {

@@ -5,6 +5,7 @@ import Support
 /// A connection as the database has it, read past the server: SQLite alone has the say.
 struct HistoryRow: Equatable, CustomStringConvertible {
     let id: Int64
+    let client: [UInt8]
     let clientPort: Int
     let node: String
     let kind: String
@@ -42,19 +43,20 @@ extension ManagedFleet {
         try body(try Database(path: databasePath, mode: .readOnly))
     }
 
-    /// All connections in the order of their openings.
-    func history() throws -> [HistoryRow] {
+    /// All connections in the order of their openings; those after `id`.
+    func history(after id: Int64 = 0) throws -> [HistoryRow] {
         try withDatabase { database in
             try database.query(
                 """
                 SELECT id, client_port, node_name, kind, mapping, mapping_name, target, identity,
-                    reason, up, down, node_up, node_down, duration, flags
-                FROM history ORDER BY id
-                """
+                    reason, up, down, node_up, node_down, duration, flags, client
+                FROM history WHERE id > ? ORDER BY id
+                """, id
             ) { (row) throws(SQLiteError) in
                 let reason = try row.textOrNil(8)
                 return HistoryRow(
-                    id: try row.integer(0), clientPort: Int(try row.integer(1)), node: try row.text(2),
+                    id: try row.integer(0), client: try row.blob(15), clientPort: Int(try row.integer(1)),
+                    node: try row.text(2),
                     kind: try row.text(3), mapping: Int(try row.integer(4)),
                     mappingName: try row.textOrNil(5),
                     target: try row.text(6), identity: try row.blob(7),
@@ -76,6 +78,24 @@ extension ManagedFleet {
         ) {
             last = try history()
             return last.last { $0.clientPort == client && $0.end != nil }
+        }
+    }
+
+    /// Those of this cause, in microseconds since the epoch.
+    func gaps(_ cause: String) throws -> [(from: Int64, to: Int64)] {
+        try withDatabase { database in
+            try database.query(
+                "SELECT from_at, to_at FROM notes WHERE kind = 'gap' AND detail = ? ORDER BY id", cause
+            ) { (row) throws(SQLiteError) in (from: try row.integer(0), to: try row.integer(1)) }
+        }
+    }
+
+    /// All connections up to this one had ended when the server started.
+    func lastStart() throws -> Int64 {
+        try withDatabase { database in
+            try database.first("SELECT max(connection) FROM notes WHERE kind = 'start'") {
+                (row) throws(SQLiteError) in try row.integer(0)
+            } ?? 0
         }
     }
 

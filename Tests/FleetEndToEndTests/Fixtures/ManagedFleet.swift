@@ -9,30 +9,41 @@ final class ManagedFleet {
     private(set) var endpoint: Endpoint
     private(set) var programs: [Program] = []
     private var started = 0
+    /// Where the server listens.
+    private let host: String
 
     var data: String { directory.file("data") }
     var control: ControlSocket { ControlSocket(path: "\(data)/control.sock") }
 
-    init(_ flags: [String] = []) throws {
+    /// `prepare` gets the data folder's path before the first server starts.
+    init(
+        _ flags: [String] = [], host: String = "127.0.0.1", prepare: (String) throws -> Void = { _ in }
+    ) throws {
+        self.host = host
         directory = try TemporaryDirectory()
-        server = try Self.start(directory, port: 0, flags)
+        try prepare(directory.file("data"))
+        server = try Self.start(directory, host, port: 0, flags)
         endpoint = .tcp(try server.waitForLog("server-listening")["address"])
         programs.append(server)
         try server.waitForLog("control-listening")
     }
 
-    /// A server on this data, whether or not one runs already.
-    func startServer(port: Int = 0, _ flags: [String] = []) throws -> Program {
-        let program = try Self.start(directory, port: port, flags)
+    /// A server on this data, whether or not one runs already. `tool` is a command that runs it.
+    func startServer(port: Int = 0, _ flags: [String] = [], under tool: [String] = []) throws -> Program {
+        let program = try Self.start(directory, host, port: port, flags, under: tool)
         programs.append(program)
         return program
     }
 
-    private static func start(_ directory: TemporaryDirectory, port: Int, _ flags: [String]) throws -> Program
-    {
-        try Program.goproxy(
-            "goproxy-server",
-            ["-host", "127.0.0.1", "-port", "\(port)", "-data", directory.file("data"), "-verbose"] + flags)
+    private static func start(
+        _ directory: TemporaryDirectory, _ host: String, port: Int, _ flags: [String],
+        under tool: [String] = []
+    ) throws -> Program {
+        let arguments =
+            ["-host", host, "-port", "\(port)", "-data", directory.file("data"), "-verbose"] + flags
+        guard let first = tool.first else { return try Program.goproxy("goproxy-server", arguments) }
+        return try Program(
+            first, tool.dropFirst() + ["\(Program.buildDirectory)/goproxy-server"] + arguments)
     }
 
     // MARK: The server's end and return
@@ -43,8 +54,8 @@ final class ManagedFleet {
     }
 
     /// On the old port, when the old one has ended.
-    func resumeServer(_ flags: [String] = []) throws {
-        server = try startServer(port: endpoint.port, flags)
+    func resumeServer(_ flags: [String] = [], under tool: [String] = []) throws {
+        server = try startServer(port: endpoint.port, flags, under: tool)
         try server.waitForLog("control-listening", within: .seconds(20))
     }
 
@@ -73,6 +84,12 @@ final class ManagedFleet {
     }
 
     // MARK: Evidence
+
+    /// In long runs: of programs that have ended, the last ones' lines are enough.
+    func forgetOldPrograms(but count: Int = 4) {
+        let old = Set(programs.filter { !$0.isRunning }.dropLast(count).map(\.pid))
+        programs.removeAll { old.contains($0.pid) }
+    }
 
     var logs: String { programs.map(\.transcript).joined(separator: "\n") }
 
