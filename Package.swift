@@ -92,7 +92,9 @@ let package = Package(
         tests("ControlTests", ["Control", "Histories", "Records", "HTTP"]),
         tests(
             "AdminTests",
-            ["Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "TLS", "goproxy-admin"]),
+            [
+                "Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "SQLite", "TLS", "goproxy-admin",
+            ]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),

@@ -65,6 +65,11 @@ package enum CommandParser {
         } catch {
             throw .usage("\(verb.words): \(error)", hint: "\(Verb.program) help \(verb.words)")
         }
+        guard verb.formats.contains(arguments.output) else {
+            let known = verb.formats.map(\.rawValue).joined(separator: ", ")
+            throw .usage(
+                "\(verb.words): -o: \(arguments.output.rawValue) is for history alone, here \(known)")
+        }
         let needed = verb.targets.filter { !$0.isOptional }
         guard arguments.targets.count >= needed.count else {
             let missing = needed[arguments.targets.count].placeholder

@@ -98,7 +98,7 @@ enum Completion {
                     esac
                 done
                 case $previous in
-                -o) words='table json jsonl' ;;
+                -o) words='table json jsonl csv' ;;
                 --data) COMPREPLY=($(compgen -d -- "$current")); return ;;
                 *)
                     case ${found[0]} in
@@ -137,7 +137,7 @@ enum Completion {
                     esac
                 done
                 case ${words[CURRENT-1]} in
-                -o) offers=(table json jsonl) ;;
+                -o) offers=(table json jsonl csv) ;;
                 --data) _files -/; return ;;
                 *)
                     case ${found[1]} in
@@ -159,7 +159,7 @@ enum Completion {
         var text = """
             # fish completion for \(Verb.program)
             complete -c \(Verb.program) -f
-            complete -c \(Verb.program) -s o -x -a 'table json jsonl' -d 'form of the output'
+            complete -c \(Verb.program) -s o -x -a 'table json jsonl csv' -d 'form of the output'
             complete -c \(Verb.program) -l data -r -d 'data folder of the server'
 
             """

@@ -34,6 +34,13 @@ package final class Session {
         connection.askServer(["v1"] + path, query: query)
     }
 
+    /// From a server that runs; without one this fails, and takes no lock of the records.
+    func askRunning(
+        _ path: String..., query: [(String, String)], timeout: Duration
+    ) throws(AdminError) -> [UInt8] {
+        try connection.askRunning(["v1"] + path, query: query, timeout: timeout)
+    }
+
     func decode<Value: Decodable>(_ json: [UInt8], as type: Value.Type = Value.self) throws(AdminError)
         -> Value
     {
@@ -54,7 +61,8 @@ package final class Session {
             for element in JSONLayout.elements(json) {
                 console.write(String(decoding: element, as: UTF8.self) + "\n")
             }
-        case .table: console.write(try table())
+        // The parser lets csv through for the history alone, which has its own printer.
+        case .table, .csv: console.write(try table())
         }
     }
 

@@ -84,7 +84,7 @@ package struct HistoryRows {
     package static func nodeID(_ number: Int) -> String { "00000000-0000-4000-8000-00000000000\(number)" }
 
     /// More of it, later than all that is there.
-    package mutating func append(_ count: Int) {
+    package mutating func append(_ count: Int, ending: Bool = true) {
         for _ in 0..<count {
             time += Int64.random(in: 1...2_000_000, using: &random)
             switch Int.random(in: 0..<1_000, using: &random) {
@@ -119,18 +119,25 @@ package struct HistoryRows {
             var connection = Connection(
                 id: id, route: routes[pick], at: time, client: client,
                 port: client.isEmpty ? 0 : Int64.random(in: 1_024...65_535, using: &random))
-            if Int.random(in: 0..<100, using: &random) > 0 {
-                connection.end = Connection.End(
-                    at: time + Int64.random(in: 1...200_000_000, using: &random),
-                    up: Int64.random(in: 0...2_000, using: &random),
-                    down: Int64.random(in: 0...1_000_000, using: &random),
-                    reason: Int.random(in: 0..<10, using: &random) < 7
-                        ? .clientEOF : EndReason.allCases.randomElement(using: &random)!,
-                    flags: Int64.random(in: 0..<8, using: &random))
-            }
+            if Int.random(in: 0..<100, using: &random) > 0, ending { connection.end = someEnd() }
             connections.append(connection)
         }
     }
+
+    private mutating func someEnd() -> Connection.End {
+        Connection.End(
+            at: time + Int64.random(in: 1...200_000_000, using: &random),
+            up: Int64.random(in: 0...2_000, using: &random),
+            down: Int64.random(in: 0...1_000_000, using: &random),
+            reason: Int.random(in: 0..<10, using: &random) < 7
+                ? .clientEOF : EndReason.allCases.randomElement(using: &random)!,
+            flags: Int64.random(in: 0..<8, using: &random))
+    }
+
+    /// Ends one that is open.
+    package mutating func end(_ place: Int) { connections[place].end = someEnd() }
+
+    package var gapCount: Int { steps.count + stops.count }
 
     /// Writes what is not written yet. The store may be open: this is another connection, which leaves checkpoints to it.
     package mutating func write(to path: String) throws {
