@@ -105,6 +105,7 @@ extension ControlService {
         }
         guard let text = call.query["cursor"] else {
             let end = try read { (reader) throws(RecordsError) in try reader.historyEnd() }
+            try noteRead(call, "history-follow")
             return Reply(HistoryAnswer(entries: [], next: end.description))
         }
         guard var cursor = FollowCursor(text) else { throw Self.noCursor(text) }
