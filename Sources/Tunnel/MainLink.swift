@@ -29,6 +29,9 @@ package final class MainLink: TransportHandler, TurnWork {
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
+    private var drainRate = DrainRate()
+    /// What the kernel has been told to hold at most, unsent.
+    private var unsentLimit = 0
     /// DATA has come since the round trip was last looked at.
     var hasReceivedData = false
     private var lastMeasured: UInt64 = 0
@@ -53,6 +56,8 @@ package final class MainLink: TransportHandler, TurnWork {
     static let closeTimeout: UInt64 = 1_000_000_000
     /// Above this the other end is not heard until it takes what it has been sent.
     static let outputLimit = 4 << 20
+    /// In the kernel, on a fast link.
+    private static let mostUnsent = 128 << 10
 
     init(
         transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer,
@@ -254,7 +259,8 @@ package final class MainLink: TransportHandler, TurnWork {
     /// is full.
     private func readReady(_ stage: inout RecordStage) {
         var bulkTurns = bulk.count
-        while records.output.count < settings.linkQueueBytes, stage.failure == nil {
+        let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
+        while records.output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false
                 guard sub.read(into: &stage, limit: Self.sparseQuantum) else { continue }
@@ -264,7 +270,8 @@ package final class MainLink: TransportHandler, TurnWork {
             } else if bulkTurns > 0, let sub = bulk.popFirst() {
                 bulkTurns -= 1
                 sub.isInReadyList = false
-                if sub.read(into: &stage, limit: Self.quantum) {
+                let room = max(queueBytes - records.output.count, Self.sparseQuantum)
+                if sub.read(into: &stage, limit: min(Self.quantum, room)) {
                     enqueueBulk(sub)
                 } else {
                     sub.isBulk = false
@@ -283,13 +290,29 @@ package final class MainLink: TransportHandler, TurnWork {
 
     func flush() {
         let output = records.output
-        while !output.isEmpty, transport.isWritable {
+        var written = 0
+        writing: while !output.isEmpty, transport.isWritable {
             let used = output.describe(in: loop.scratch.vectors)
             switch transport.write(UnsafeMutableBufferPointer(rebasing: loop.scratch.vectors[..<used])) {
-            case .bytes(let count): output.discard(count)
-            case .wouldBlock, .end: return
+            case .bytes(let count):
+                output.discard(count)
+                written += count
+            case .wouldBlock, .end: break writing
             case .failed(let error): return end(LinkEnd(word: .lost, detail: "\(error)"))
             }
         }
+        drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
+        limitUnsent()
+    }
+
+    /// The kernel's share of what waits, by powers of two: it is told seldom.
+    private func limitUnsent() {
+        let wanted = drainRate.queueBytes(most: Self.mostUnsent)
+        guard wanted < unsentLimit || wanted >= 2 * unsentLimit else { return }
+        var limit = Self.mostUnsent
+        while limit > wanted { limit /= 2 }
+        guard limit != unsentLimit else { return }
+        unsentLimit = limit
+        transport.limitUnsent(limit)
     }
 }
