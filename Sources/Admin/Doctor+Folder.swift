@@ -90,6 +90,11 @@ extension Doctor {
         case (nil, nil):
             ok("server", "not running; nobody has the records")
         }
+        guard let since = status?.failingSince else { return }
+        fail(
+            "records",
+            "nothing can be recorded since \(TimeText.both(since, now: now)): \(status?.failure ?? "")",
+            "connections are refused meanwhile: see the other lines, and the server's log")
     }
 
     var hasDatabase: Bool {

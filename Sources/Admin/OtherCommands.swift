@@ -25,6 +25,12 @@ enum OtherCommands {
                     """
                 ), ("sub-connections", String(status.subConnections)),
                 ("database", "\(status.databaseBytes) bytes"),
+                (
+                    "records",
+                    status.failingSince.map {
+                        "nothing can be recorded since \(TimeText.both($0, now: now)): \(status.failure ?? "")"
+                    } ?? "all written"
+                ),
             ])
         }
     }

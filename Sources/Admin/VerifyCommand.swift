@@ -22,9 +22,12 @@ enum VerifyCommand {
             report.fault == nil ? words(report) : ""
         }
         guard let fault = report.fault else { return }
+        let isOlder = arguments.file != nil && fault.table == "seals" && fault.words.hasPrefix("cut off")
         throw AdminError(
             "tampered", "not what was written: \(fault)",
-            hint: "keep the file as it is; goproxy-admin backup copies what is left")
+            hint: isOlder
+                ? "a copy ends before what was logged after it was made: give the log up to then"
+                : "keep the file as it is; goproxy-admin backup copies what is left")
     }
 
     private static func words(_ report: ChainReport) -> String {
@@ -40,10 +43,12 @@ enum VerifyCommand {
         if report.leaving > 0 { text += "  \(report.leaving) rows of a pruning that has not ended\n" }
         let last = report.sealedAt.map { ", the last of \(TimeText.absolute($0))" } ?? ""
         text += "  seals   \(report.seals)\(last)\n"
-        text +=
-            report.sealsProven > 0
-            ? "  key     \(report.sealsProven) seals were made with it\n"
-            : "  key     not there: who wrote the whole chain and its seals anew is not seen without it (--key)\n"
+        if report.seals > 0 {
+            text +=
+                report.sealsProven > 0
+                ? "  key     \(counted(Int(report.sealsProven), "seal")) made with it\n"
+                : "  key     not there: who wrote the whole chain and its seals anew is not seen without it (--key)\n"
+        }
         let replaced =
             report.anchorsReplaced > 0
             ? ", \(report.anchorsReplaced) of a database that a backup has replaced" : ""

@@ -7,6 +7,7 @@ extension ControlService {
             try store.read { (reader) throws(RecordsError) in try reader.counts() }
         }
         let online = fleet.online()
+        let health = store.health
         return Reply(
             StatusAnswer(
                 running: fleet.isLive, version: serverVersion, pid: fleet.isLive ? Int(getpid()) : nil,
@@ -15,7 +16,8 @@ extension ControlService {
                 subConnections: online.values.reduce(0) { $0 + $1.subConnections },
                 mappings: StatusAnswer.Mappings(
                     active: counts.active, pending: counts.pending, failed: counts.failed,
-                    disabled: counts.disabled), databaseBytes: databaseBytes))
+                    disabled: counts.disabled), databaseBytes: databaseBytes,
+                failingSince: health.failingSince, failure: health.reason))
     }
 
     func audit(_ call: Call) throws(ControlError) -> Reply {

@@ -38,7 +38,12 @@ struct PrunePlan: Sendable {
         case .share(let share):
             let high = try database.pragma("SELECT coalesce(max(id), 0) FROM opened")
             let room = Double(max(0, high - from.opened)) * min(1, max(0, share))
-            wanted = (from.opened + Int64(room) + 1, .max)
+            // A seal at least, or a small share would never come to anything.
+            let first = try database.first(
+                "SELECT opened_id FROM seals WHERE id > ? AND opened_id > ? ORDER BY id LIMIT 1", from.id,
+                from.opened
+            ) { (row) throws(SQLiteError) in try row.integer(0) }
+            wanted = (max(from.opened + Int64(room), first ?? 0) + 1, .max)
         }
         var bounds = wanted
         if let hold {

@@ -25,7 +25,7 @@ extension Store {
         try keeping.alone { () throws(RecordsError) in
             let pruner = Pruner(store: self, actor: actor)
             // Openings differ in size, and other tables are no part of this: a second and a third look find the rest.
-            for _ in 0..<3 {
+            for _ in 0..<8 {
                 let used = try pruner.usedBytes()
                 guard used > maximumBytes else { return }
                 let share = 1 - 0.95 * Double(maximumBytes) / Double(used)

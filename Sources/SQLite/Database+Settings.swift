@@ -8,7 +8,7 @@ extension Database {
         else { throw SQLiteError(SQLITE_MISUSE, message: "cannot be made defensive") }
         // Before anything is in the file, or it has no effect: 2 is INCREMENTAL, room of what was deleted is given back in steps.
         if mode == .create { try set("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA auto_vacuum", to: 2) }
-        if mode == .readOnly {
+        if mode == .readOnly || mode == .unchanging {
             try set("PRAGMA query_only = ON", "PRAGMA query_only", to: 1)
         } else {
             try setJournal()

@@ -39,8 +39,17 @@ package struct Migrator: Sendable {
     /// The file's schema, when it is ours and this program knows it. Opened for reading; nothing is made or changed.
     package func inspect() throws(MigrationError) -> (database: Database, version: Int) {
         try checkFile()
-        let database = try open(path, .readOnly)
+        let database = try open(path, isUnchanging ? .unchanging : .readOnly)
         return (database, try check(database))
+    }
+
+    /// Beside a file whose journal is a log, SQLite wants to make files even to read it. Where nobody can, and nothing waits in
+    /// a log, nobody changes it either.
+    private var isUnchanging: Bool {
+        var system = statvfs()
+        var log = stat()
+        return statvfs(path, &system) == 0 && system.f_flag & UInt(ST_RDONLY) != 0
+            && (lstat("\(path)-wal", &log) != 0 || log.st_size == 0)
     }
 
     private func checkFile() throws(MigrationError) {

@@ -54,7 +54,10 @@ final class Callers: Sendable {
     /// No two connections of a test run have one address.
     private static let addresses = Atomic<UInt32>(127 << 24 | 64 << 16)
 
-    init(_ count: Int, at entrances: [(kind: Kind, endpoint: Endpoint)], seed: UInt64) {
+    /// `areBrief`: a few hundred bytes each, and no more.
+    init(
+        _ count: Int, at entrances: [(kind: Kind, endpoint: Endpoint)], areBrief: Bool = false, seed: UInt64
+    ) {
         let state = state
         workers = (0..<count).map { number in
             Worker {
@@ -71,7 +74,7 @@ final class Callers: Sendable {
                         usleep(UInt32.random(in: 2_000..<20_000, using: &random))
                         continue
                     }
-                    Self.talk(socket, &call, state, &random)
+                    Self.talk(socket, &call, state, areBrief, &random)
                     // Whoever is turned away comes back, but not at once.
                     if call.received == 0, call.end == .broken {
                         usleep(UInt32.random(in: 2_000..<20_000, using: &random))
@@ -88,9 +91,10 @@ final class Callers: Sendable {
     }
 
     private static func talk(
-        _ socket: Socket, _ call: inout Call, _ state: Locked<State>, _ random: inout SeededRandom
+        _ socket: Socket, _ call: inout Call, _ state: Locked<State>, _ areBrief: Bool,
+        _ random: inout SeededRandom
     ) {
-        let isShort = Int.random(in: 0..<3, using: &random) > 0
+        let isShort = areBrief || Int.random(in: 0..<3, using: &random) > 0
         let pieces = isShort ? 1 : Int.random(in: 2...200, using: &random)
         let largest = isShort ? 300 : Int.random(in: 8...20_000, using: &random)
         let end = Int.random(in: 0..<10, using: &random)
