@@ -158,7 +158,8 @@ struct HistoryCommandTests {
                 """)
         // In whatever zone this machine is.
         let local = fixture.run("history --local").output
-        let start = try #require(local.firstMatch(of: /\n([-0-9]+ [0-9:]+[-+][0-9]{2}:[0-9]{2})  12m08s/)).output.1
+        let start = try #require(local.firstMatch(of: /\n([-0-9]+ [0-9:]+[-+][0-9]{2}:[0-9]{2})  12m08s/))
+            .output.1
         #expect(Timestamp(String(start))?.microseconds == 1_787_390_043_000_000)
     }
 
