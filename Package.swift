@@ -70,7 +70,8 @@ let package = Package(
         program(
             "goproxy-bench",
             [
-                "CLinux", "Fleet", "Flags", "HTTP", "Logging", "Reactor", "Records", "TLS", "Tunnel",
+                "CLinux", "Fleet", "Flags", "HTTP", "Logging", "Reactor", "Records", "SQLite", "TLS",
+                "Tunnel",
                 "goproxy-server",
                 "goproxy-node",
             ]),

@@ -7,7 +7,7 @@ struct ConnectionSearch {
     /// Beyond so many candidates one way is as good as another.
     private static let counted = 10_000
     private static let firstRows = 2_000
-    private static let mostRoutes = 4_096
+    private static let mostRoutes = 2_048
     private static let mostClients = 256
     /// Closings after the moment of `at` that are gone through for those that were open then.
     private static let closingsGoneThrough = 20_000

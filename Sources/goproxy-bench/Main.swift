@@ -20,6 +20,10 @@ struct Main {
                 defer { Program.endAll() }
                 return try FleetBench(nodes: nodes, options: options, in: temporary).run()
             }
+            if let connections = options.history {
+                defer { temporary.remove() }
+                return try HistoryBench(connections: connections, in: temporary).run()
+            }
             var bench = Bench(options, temporary)
             let started = Date()
             let outcome: Result<Void, BenchError>

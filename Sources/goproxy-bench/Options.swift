@@ -16,6 +16,7 @@ struct Options {
     var retries = 0
     var direct = false
     var fleet: Int?
+    var history: Int?
     var bin: String?
     var json: String?
     var verbose = false
@@ -58,6 +59,10 @@ struct Options {
                 "fleet", help: "instead of traffic: a server with this many nodes of 20 mappings each",
                 in: 1...5_000
             ) { $0.fleet = $1 },
+            .int(
+                "history", help: "instead of traffic: pages of a history of this many connections",
+                in: 1_000...100_000_000
+            ) { $0.history = $1 },
             .bool("direct", help: "only the direct connection: what this machine and the load can do") {
                 $0.direct = $1
             },

@@ -22,8 +22,8 @@ enum Floors {
         "Admin": fleet.union(["Flags", "Fleet"]),
         "goproxy-admin": system.union(["Admin"]),
         "goproxy-node": traffic.union(["Flags"]),
-        // It makes a fleet's records and asks the control socket, as an operator's machine would.
-        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records"]),
+        // It makes a fleet's records, a long history by SQL of its own, and asks the control socket, as an operator's machine would.
+        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records", "SQLite"]),
     ]
 
     private static let tunnel = system.union([
