@@ -46,7 +46,7 @@ private final class CrashRun {
         random = SeededRandom(seed: seed)
         // Addresses that nothing else of this machine uses: the ports stay ours while the server is away.
         let host = "127.\(Int.random(in: 32..<64, using: &random)).\(getpid() >> 8 & 255).\(getpid() & 255)"
-        fleet = try ManagedFleet(host: host)
+        fleet = try ManagedFleet(host: host, isVerbose: false)
         target = try Callers.target(noting: heard)
         var entrances: [(Kind, Endpoint)] = []
         for number in 0..<2 {
@@ -110,7 +110,7 @@ private final class CrashRun {
         let calls = callers.take(before: callers.era)
         try checkNotes()
         try check(calls)
-        if isWhole { try checkIntegrity() }
+        if isWhole { try requireIntegrity(fleet.databasePath) }
     }
 
     private func check(_ calls: [Call]) throws {
@@ -155,12 +155,6 @@ private final class CrashRun {
         for line in fleet.server.log where line.level == "error" { throw Failure("\(line)") }
     }
 
-    private func checkIntegrity() throws {
-        let said = try run("/usr/bin/sqlite3", ["-readonly", fleet.databasePath, "PRAGMA integrity_check"])
-            .succeeded()
-        guard said == ["ok"] else { throw Failure("integrity: \(said)") }
-    }
-
     func finish() throws {
         try callers.stop()
         for node in nodes { node.program.kill() }
@@ -168,7 +162,7 @@ private final class CrashRun {
         try fleet.resumeServer()
         try check(callers.take())
         guard rows.isEmpty else { throw Failure("rows of nobody: \(rows.values.prefix(3))") }
-        try checkIntegrity()
+        try requireIntegrity(fleet.databasePath)
         guard recovered > kills.count / 2 else { throw Failure("only \(recovered) were recovered") }
         print(
             "killed \(kills.count) times: \(connections) connections, \(unanswered) without an answer, "
