@@ -80,14 +80,21 @@ let package = Package(
             name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
             swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        // A history that a test makes up.
+        .target(
+            name: "Histories", dependencies: ["Records", "SQLite"], path: "Tests/Histories",
+            swiftSettings: strict),
         .target(
             name: "Simulation", dependencies: ["Buffers", "Logging", "Reactor", "TLS", "Tunnel"],
             path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("ControlTests", ["Control", "Records", "HTTP"]),
+        tests("ControlTests", ["Control", "Histories", "Records", "HTTP"]),
         tests(
-            "AdminTests", ["Admin", "Control", "Flags", "Fleet", "HTTP", "Records", "TLS", "goproxy-admin"]),
+            "AdminTests",
+            [
+                "Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "SQLite", "TLS", "goproxy-admin",
+            ]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
@@ -97,7 +104,9 @@ let package = Package(
         // The dumps are read from where they stand.
         .testTarget(
             name: "RecordsTests",
-            dependencies: ["Records", "SQLite", "Digests", "migrations", "records-writer", "Support"],
+            dependencies: [
+                "Histories", "Records", "SQLite", "Digests", "migrations", "records-writer", "Support",
+            ],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),

@@ -6,7 +6,7 @@ import Records
 /// All that a command line can say; each verb takes its share.
 package struct Arguments: Equatable, Sendable {
     package enum Output: String, CaseIterable, Sendable {
-        case table, json, jsonl
+        case table, json, jsonl, csv
     }
 
     package var targets: [String] = []
@@ -30,14 +30,19 @@ package struct Arguments: Equatable, Sendable {
     package var limit: Int?
     package var host: String?
     package var port = 925
+    package var keeping = KeepingArguments()
+    package var history = HistoryArguments()
 
     /// A time, or how long ago.
     package enum Since: Equatable, Sendable {
         case time(Timestamp)
         case ago(Duration)
+        /// A date: the moment in which that day begins.
+        case day(String)
 
-        func time(now: Timestamp) -> Timestamp {
+        func time(now: Timestamp, isLocal: Bool = false) -> Timestamp {
             switch self {
+            case .day(let day): Self.beginning(of: day, isLocal: isLocal)
             case .time(let time): time
             case .ago(let duration): now.adding(seconds: -duration.components.seconds)
             }

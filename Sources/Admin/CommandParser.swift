@@ -17,10 +17,17 @@ package enum CommandParser {
             return try wordless(leading, CommandHelp.overview)
         }
         if first == "help" { return .help(try help(about: Array(rest))) }
+        let verbs = Verb.all.filter { $0.noun == first }
         if let verb = Verb.all.first(where: { $0.noun == nil && $0.name == first }) {
+            // A command of one word may be a noun too: `audit` lists, `audit verify` is a verb of it.
+            var (ahead, before) = (rest, leading)
+            if !verbs.isEmpty, let second = try? nextWord(&ahead, &before),
+                let longer = verbs.first(where: { $0.name == second })
+            {
+                return try parse(longer, before + ahead)
+            }
             return try parse(verb, leading + rest)
         }
-        let verbs = Verb.all.filter { $0.noun == first }
         guard !verbs.isEmpty else { throw unknown(first, among: Verb.nouns + Verb.plainNames + ["help"]) }
         guard let second = try nextWord(&rest, &leading) else {
             return try wordless(leading, CommandHelp.noun(first))
@@ -57,6 +64,11 @@ package enum CommandParser {
             }
         } catch {
             throw .usage("\(verb.words): \(error)", hint: "\(Verb.program) help \(verb.words)")
+        }
+        guard verb.formats.contains(arguments.output) else {
+            let known = verb.formats.map(\.rawValue).joined(separator: ", ")
+            throw .usage(
+                "\(verb.words): -o: \(arguments.output.rawValue) is for history alone, here \(known)")
         }
         let needed = verb.targets.filter { !$0.isOptional }
         guard arguments.targets.count >= needed.count else {
@@ -105,12 +117,15 @@ package enum CommandParser {
     private static func help(about words: [String]) throws(AdminError) -> String {
         let words = words.filter { !$0.hasPrefix("-") }
         guard let first = words.first else { return CommandHelp.overview }
-        if let verb = Verb.all.first(where: { $0.noun == nil && $0.name == first }) {
-            return CommandHelp.verb(verb)
-        }
-        guard Verb.nouns.contains(first) else { throw unknown(first, among: Verb.nouns + Verb.plainNames) }
-        guard words.count > 1 else { return CommandHelp.noun(first) }
         let verbs = Verb.all.filter { $0.noun == first }
+        let plain = Verb.all.first { $0.noun == nil && $0.name == first }
+        guard plain != nil || !verbs.isEmpty else {
+            throw unknown(first, among: Verb.nouns + Verb.plainNames)
+        }
+        guard words.count > 1, !verbs.isEmpty else {
+            return [plain.map(CommandHelp.verb), verbs.isEmpty ? nil : CommandHelp.noun(first)]
+                .compactMap { $0 }.joined(separator: "\n")
+        }
         guard let verb = verbs.first(where: { $0.name == words[1] }) else {
             throw unknown(words[1], of: first, among: verbs.map(\.name))
         }

@@ -43,7 +43,7 @@ enum Completion {
     // MARK: Scripts
 
     private static var words: [String] {
-        Verb.nouns + Verb.all.filter { $0.noun == nil }.map(\.name) + ["help"]
+        Verb.nouns + Verb.plainNames.filter { !Verb.nouns.contains($0) } + ["help"]
     }
 
     private static func list(of kind: Verb.TargetKind?) -> String? {
@@ -65,13 +65,16 @@ enum Completion {
     }
 
     private static func cases(_ line: (Verb) -> String) -> String {
-        Verb.all.map { "        '\($0.words)') \(line($0)) ;;\n" }.joined()
+        Verb.all.filter { !Verb.nouns.contains($0.words) }
+            .map { "        '\($0.words)') \(line($0)) ;;\n" }.joined()
     }
 
     private static func nounCases(_ line: (String) -> String) -> String {
         Verb.nouns.map { noun in
-            let names = Verb.all.filter { $0.noun == noun }.map(\.name).joined(separator: " ")
-            return "        \(noun)) \(line(names)) ;;\n"
+            var names = Verb.all.filter { $0.noun == noun }.map(\.name)
+            // A noun that is a command of one word as well.
+            for verb in Verb.all where verb.words == noun { names += offers(verb).words }
+            return "        \(noun)) \(line(names.joined(separator: " "))) ;;\n"
         }.joined()
     }
 
@@ -95,7 +98,7 @@ enum Completion {
                     esac
                 done
                 case $previous in
-                -o) words='table json jsonl' ;;
+                -o) words='table json jsonl csv' ;;
                 --data) COMPREPLY=($(compgen -d -- "$current")); return ;;
                 *)
                     case ${found[0]} in
@@ -134,7 +137,7 @@ enum Completion {
                     esac
                 done
                 case ${words[CURRENT-1]} in
-                -o) offers=(table json jsonl) ;;
+                -o) offers=(table json jsonl csv) ;;
                 --data) _files -/; return ;;
                 *)
                     case ${found[1]} in
@@ -156,7 +159,7 @@ enum Completion {
         var text = """
             # fish completion for \(Verb.program)
             complete -c \(Verb.program) -f
-            complete -c \(Verb.program) -s o -x -a 'table json jsonl' -d 'form of the output'
+            complete -c \(Verb.program) -s o -x -a 'table json jsonl csv' -d 'form of the output'
             complete -c \(Verb.program) -l data -r -d 'data folder of the server'
 
             """

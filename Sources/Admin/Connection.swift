@@ -61,6 +61,21 @@ final class Connection {
         return answer?.status == 200 ? answer?.body : nil
     }
 
+    /// The body of a success, from a running server alone.
+    func askRunning(
+        _ path: [String], query: [(String, String)], timeout: Duration
+    ) throws(AdminError) -> [UInt8] {
+        let answer: HTTPResponse
+        do throws(HTTPError) {
+            answer = try HTTPClient.unix("\(directory)/control.sock").send(
+                "GET", path, query: query, timeout: timeout)
+        } catch {
+            throw Self.failure(error)
+        }
+        guard (200..<300).contains(answer.status) else { throw AdminError(answer) }
+        return answer.body
+    }
+
     private func open() throws(RecordsError) -> (ControlService, Store, Actor) {
         guard mayCreate || access("\(directory)/\(Store.fileName)", F_OK) == 0 || errno != ENOENT else {
             throw RecordsError(

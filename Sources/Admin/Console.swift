@@ -11,6 +11,8 @@ package struct Console {
     package var isOutputTerminal: Bool
     /// Whether somebody can be asked.
     package var isInputTerminal: Bool
+    /// Whether nobody reads any more what is written: a command without an end ends then.
+    package var isOutputGone: () -> Bool = { false }
     package var environment: [String: String]
     package var now: () -> Timestamp
 
@@ -37,11 +39,17 @@ package struct Console {
     package static var standard: Console {
         let names = ["NO_COLOR", "TERM", "GOPROXY_DATA"]
         let found = names.compactMap { name in getenv(name).map { (name, String(cString: $0)) } }
-        return Console(
+        var console = Console(
             write: { put($0, STDOUT_FILENO) }, writeError: { put($0, STDERR_FILENO) },
             readLine: { Swift.readLine() }, isOutputTerminal: isatty(STDOUT_FILENO) == 1,
             isInputTerminal: isatty(STDIN_FILENO) == 1,
             environment: Dictionary(uniqueKeysWithValues: found), now: { Timestamp.now })
+        console.isOutputGone = {
+            // A pipe whose reader has gone is in error, poll(2).
+            var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+            return poll(&output, 1, 0) > 0 && output.revents & Int16(POLLERR | POLLNVAL) != 0
+        }
+        return console
     }
 
     /// All of it, however slowly a pipe is read; a reader that has gone is not told.

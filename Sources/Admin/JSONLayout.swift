@@ -21,6 +21,34 @@ enum JSONLayout {
         return found
     }
 
+    /// The value of one name of an object.
+    static func member(_ name: String, of json: [UInt8]) -> ArraySlice<UInt8>? {
+        let wanted = Array("\"\(name)\"".utf8)
+        var depth = 0
+        var begin = 0
+        var isWanted = false
+        var found: ArraySlice<UInt8>?
+        scan(json) { index, byte in
+            switch byte {
+            case UInt8(ascii: "["), UInt8(ascii: "{"):
+                depth += 1
+                if depth == 1 { begin = index + 1 }
+            case UInt8(ascii: ":") where depth == 1:
+                isWanted = json[begin..<index].elementsEqual(wanted)
+                begin = index + 1
+            case UInt8(ascii: ",") where depth == 1:
+                if isWanted { found = json[begin..<index] }
+                begin = index + 1
+            case UInt8(ascii: "]"), UInt8(ascii: "}"):
+                depth -= 1
+                if depth == 0, isWanted, found == nil { found = json[begin..<index] }
+            default: break
+            }
+            if found != nil { isWanted = false }
+        }
+        return found
+    }
+
     /// Two spaces a level; an empty list stays `[]`.
     static func indented(_ json: [UInt8]) -> String {
         var out: [UInt8] = []

@@ -25,6 +25,12 @@ enum OtherCommands {
                     """
                 ), ("sub-connections", String(status.subConnections)),
                 ("database", "\(status.databaseBytes) bytes"),
+                (
+                    "records",
+                    status.failingSince.map {
+                        "nothing can be recorded since \(TimeText.both($0, now: now)): \(status.failure ?? "")"
+                    } ?? "all written"
+                ),
             ])
         }
     }
@@ -34,7 +40,13 @@ enum OtherCommands {
         let arguments = session.arguments
         let since = arguments.since?.time(now: session.console.now())
         var left = arguments.limit ?? (since == nil ? 100 : Int.max)
-        var query = since.map { [("since", $0.description)] } ?? []
+        let filters = [
+            ("since", since?.description),
+            ("until", arguments.history.until?.time(now: session.console.now()).description),
+            ("node", arguments.node), ("actor", arguments.history.actor),
+            ("action", arguments.history.action),
+        ]
+        var query = filters.compactMap { name, text in text.map { (name, $0) } }
         var json: [UInt8] = []
         var entries: [AuditAnswer] = []
         while true {
@@ -68,12 +80,12 @@ enum OtherCommands {
 
     /// What is different after, in the words of the record; of what was added or removed, its addresses.
     private static func change(_ entry: AuditAnswer) -> String? {
-        let told = ["name", "tags", "listen", "forward"]
+        let told = ["name", "tags", "state", "enabled", "listen", "forward"]
         switch (entry.before, entry.after) {
         case (.object(let before), .object(let after)):
             let changes = told.compactMap { key -> String? in
                 guard let old = before[key], let new = after[key], old != new else { return nil }
-                return "\(key): \(words(old)) to \(words(new))"
+                return "\(key): \(words(old)) → \(words(new))"
             }
             return changes.joined(separator: "; ")
         case (.object(let record), nil), (nil, .object(let record)):
@@ -86,6 +98,7 @@ enum OtherCommands {
     private static func words(_ value: JSONValue) -> String {
         switch value {
         case .string(let text): text
+        case .bool(let flag): flag ? "yes" : "no"
         case .object(let fields) where fields.isEmpty: "none"
         case .object(let fields):
             if case .string(let domain) = fields["domain"], case .string(let address) = fields["addr"] {

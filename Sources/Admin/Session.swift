@@ -7,6 +7,8 @@ import Records
 package final class Session {
     let arguments: Arguments
     let console: Console
+    /// The data folder, for commands that look at it themselves.
+    let directory: String
     private let connection: Connection
     private let verb: Verb
 
@@ -14,8 +16,8 @@ package final class Session {
         self.verb = verb
         self.arguments = arguments
         self.console = console
-        connection = Connection(
-            directory: arguments.directory(console.environment), mayCreate: verb.mayCreate)
+        directory = arguments.directory(console.environment)
+        connection = Connection(directory: directory, mayCreate: verb.mayCreate)
     }
 
     var target: String { arguments.targets[0] }
@@ -30,6 +32,13 @@ package final class Session {
 
     func askServer(_ path: String..., query: [(String, String)] = []) -> [UInt8]? {
         connection.askServer(["v1"] + path, query: query)
+    }
+
+    /// From a server that runs; without one this fails, and takes no lock of the records.
+    func askRunning(
+        _ path: String..., query: [(String, String)], timeout: Duration
+    ) throws(AdminError) -> [UInt8] {
+        try connection.askRunning(["v1"] + path, query: query, timeout: timeout)
     }
 
     func decode<Value: Decodable>(_ json: [UInt8], as type: Value.Type = Value.self) throws(AdminError)
@@ -52,7 +61,8 @@ package final class Session {
             for element in JSONLayout.elements(json) {
                 console.write(String(decoding: element, as: UTF8.self) + "\n")
             }
-        case .table: console.write(try table())
+        // The parser lets csv through for the history alone, which has its own printer.
+        case .table, .csv: console.write(try table())
         }
     }
 

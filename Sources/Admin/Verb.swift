@@ -42,6 +42,8 @@ package struct Verb: Sendable {
     package let ownFlags: [Flag<Arguments>]
     /// Names what it will do and asks before it does; `--force` skips that.
     package let asks: Bool
+    /// What `-o` may say.
+    package let formats: [Arguments.Output]
     /// May be the first to use a data directory.
     let mayCreate: Bool
     let run: Body
@@ -49,7 +51,7 @@ package struct Verb: Sendable {
     init(
         _ noun: String?, _ name: String, _ targets: [Target] = [], _ summary: String, details: String = "",
         example: String, flags: [Flag<Arguments>] = [], asks: Bool = false, mayCreate: Bool = false,
-        _ run: @escaping Body
+        formats: [Arguments.Output] = [.table, .json, .jsonl], _ run: @escaping Body
     ) {
         self.noun = noun
         self.name = name
@@ -59,6 +61,7 @@ package struct Verb: Sendable {
         self.example = example
         self.ownFlags = flags
         self.asks = asks
+        self.formats = formats
         self.mayCreate = mayCreate
         self.run = run
     }
@@ -96,7 +99,8 @@ package struct Verb: Sendable {
             default: "$STATE_DIRECTORY, /var/lib/goproxy for root, else ~/.local/state/goproxy"
         ) { $0.data = $1 },
         .custom(
-            "o", value: "form", help: "table, json or jsonl", default: "table", parse: output,
+            "o", value: "form", help: "table, json or jsonl; csv for history", default: "table",
+            parse: output,
             set: { $0.output = $1 }),
     ]
 

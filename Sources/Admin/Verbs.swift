@@ -5,8 +5,12 @@ extension Verb {
     /// Every command, in the order in which help shows them.
     package static let all: [Verb] =
         nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + plainVerbs
+        + historyVerbs + keepingVerbs
 
-    package static let nouns = ["node", "listener", "peer-listener"]
+    /// In the order in which they come up; a command of one word may be a noun too.
+    package static let nouns: [String] = all.reduce(into: []) { nouns, verb in
+        if let noun = verb.noun, !nouns.contains(noun) { nouns.append(noun) }
+    }
     package static var plainNames: [String] { all.filter { $0.noun == nil }.map(\.name) }
 
     private static let node = Target("NODE", .node)
@@ -174,9 +178,17 @@ extension Verb {
             example: "\(program) audit --since 7d",
             flags: [
                 .custom(
-                    "since", value: "time", help: "only what came later: 7d, 12h, or 2026-08-22T09:14:03Z",
+                    "since", value: "time",
+                    help: "done then or later: 7d, 12h, 2026-08-22 or 2026-08-22T09:14:03Z",
                     parse: since,
                     set: { $0.since = $1 }),
+                .custom(
+                    "until", value: "time", help: "done before", parse: since, set: { $0.history.until = $1 }),
+                .string("node", value: "node", help: "by name, also one that it had, or id") { $0.node = $1 },
+                .string("actor", value: "name", help: "only what this one did") { $0.history.actor = $1 },
+                .string("action", value: "word", help: "only this, such as node-add or history-read") {
+                    $0.history.action = $1
+                },
                 .int(
                     "limit", help: "at most so many entries", default: "the newest 100; all with --since",
                     in: 1...1_000_000
@@ -205,13 +217,7 @@ extension Verb {
         return kind
     }
 
-    private static func since(_ text: String) throws(FlagError) -> Arguments.Since {
-        if let time = Timestamp(text) { return .time(time) }
-        guard let duration = try? parseDuration(text, in: .zero ... .seconds(36_500 * 86_400)) else {
-            throw FlagError("neither a time such as 2026-08-22T09:14:03Z nor a duration such as 7d")
-        }
-        return .ago(duration)
-    }
+    static func since(_ text: String) throws(FlagError) -> Arguments.Since { try .parse(text) }
 }
 
 extension Arguments {

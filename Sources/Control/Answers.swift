@@ -93,6 +93,9 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
     package let subConnections: Int
     package let mappings: Mappings
     package let databaseBytes: Int
+    /// Since when nothing can be recorded, and why; null while all is well.
+    package let failingSince: Timestamp?
+    package let failure: String?
 
     package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
@@ -106,6 +109,8 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
         try values.encode(subConnections, forKey: .subConnections)
         try values.encode(mappings, forKey: .mappings)
         try values.encode(databaseBytes, forKey: .databaseBytes)
+        try values.encode(failingSince, forKey: .failingSince)
+        try values.encode(failure, forKey: .failure)
     }
 }
 

@@ -7,6 +7,7 @@ extension ControlService {
             try store.read { (reader) throws(RecordsError) in try reader.counts() }
         }
         let online = fleet.online()
+        let health = store.health
         return Reply(
             StatusAnswer(
                 running: fleet.isLive, version: serverVersion, pid: fleet.isLive ? Int(getpid()) : nil,
@@ -15,32 +16,26 @@ extension ControlService {
                 subConnections: online.values.reduce(0) { $0 + $1.subConnections },
                 mappings: StatusAnswer.Mappings(
                     active: counts.active, pending: counts.pending, failed: counts.failed,
-                    disabled: counts.disabled), databaseBytes: databaseBytes))
+                    disabled: counts.disabled), databaseBytes: databaseBytes,
+                failingSince: health.failingSince, failure: health.reason))
     }
 
     func audit(_ call: Call) throws(ControlError) -> Reply {
         let limit = call.number("limit") ?? 100
         let cursor = call.number("cursor").map { Int64($0) }
-        var since: Timestamp?
-        if let text = call.query["since"] {
-            since = Timestamp(text)
-            guard since != nil else {
-                throw .invalid("since: \(shown(text)) is not a time such as 2026-08-22T09:14:03Z")
+        let filter = AuditFilter(
+            since: try call.queryTime("since"), until: try call.queryTime("until"), node: call.query["node"],
+            actor: call.query["actor"], action: call.query["action"])
+        let entries = try read { (reader) throws(RecordsError) in
+            if filter.since == nil, cursor == nil {
+                return Array(try reader.newestAudit(filter, limit: limit).reversed())
             }
-        }
-        let start = since
-        let entries = try control { () throws(RecordsError) in
-            try store.read { (reader) throws(RecordsError) in
-                if start == nil, cursor == nil {
-                    return Array(try reader.newestAudit(limit: limit).reversed())
-                }
-                return try reader.audit(since: start, cursor: cursor ?? 0, limit: limit)
-            }
+            return try reader.audit(filter, cursor: cursor ?? 0, limit: limit)
         }
         return Reply(entries.map(AuditAnswer.init))
     }
 
-    private var databaseBytes: Int {
+    var databaseBytes: Int {
         guard let directory else { return 0 }
         return ["", "-wal"].reduce(0) { sum, suffix in
             var status = stat()

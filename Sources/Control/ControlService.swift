@@ -66,8 +66,12 @@ package final class ControlService: Sendable {
                 hint: "GET /v1/openapi.json lists all"))
     }
 
-    /// Wakes those who wait for a mapping; they are answered that the time is over. Call it before the HTTP server's `stop`.
-    package func stop() { waits.end() }
+    /// Wakes those who wait for a mapping or follow the history; they are answered that the time is over. Call it before the
+    /// HTTP server's `stop`.
+    package func stop() {
+        waits.end()
+        store.history.endWaits()
+    }
 
     /// The user of this system who has the number.
     package static func actor(uid: UInt32) -> Actor {

@@ -4,6 +4,8 @@ package struct Field: Sendable {
     package indirect enum Kind: Sendable {
         case text
         case integer(ClosedRange<Int64>)
+        /// With a fraction.
+        case number
         case flag
         /// RFC 3339 in UTC.
         case time
@@ -11,6 +13,7 @@ package struct Field: Sendable {
         /// `{"key":"text", …}`
         case textMap
         case textList
+        case list(Kind)
         /// Another schema of the document.
         case object(Schema)
         case anyObject
@@ -31,10 +34,23 @@ package struct Field: Sendable {
     }
 }
 
-/// An object of the document.
+/// An object of the document; with alternatives, one of these.
 package struct Schema: Sendable {
     package let name: String
     package let fields: [Field]
+    package let alternatives: [Schema]
+
+    init(name: String, fields: [Field]) {
+        self.name = name
+        self.fields = fields
+        alternatives = []
+    }
+
+    init(name: String, alternatives: [Schema]) {
+        self.name = name
+        fields = []
+        self.alternatives = alternatives
+    }
 }
 
 extension Field {
@@ -72,7 +88,8 @@ extension Field {
 extension Field.Kind {
     func check(_ value: JSONValue, _ place: String) throws(ControlError) {
         switch (self, value) {
-        case (.text, .string), (.time, .string), (.flag, .bool), (.anyObject, .object), (.nullable, .null):
+        case (.text, .string), (.time, .string), (.flag, .bool), (.anyObject, .object), (.nullable, .null),
+            (.number, .number), (.number, .integer):
             return
         case (.integer(let range), .integer(let number)):
             guard range.contains(number) else {
@@ -91,6 +108,8 @@ extension Field.Kind {
             for (index, value) in values.enumerated() {
                 try Field.Kind.text.check(value, "\(place)[\(index)]")
             }
+        case (.list(let kind), .array(let values)):
+            for (index, value) in values.enumerated() { try kind.check(value, "\(place)[\(index)]") }
         case (.object(let schema), .object(let object)):
             try Field.check(object, schema.fields, inside: place + ".")
         case (.nullable(let kind), _): try kind.check(value, place)
@@ -103,9 +122,11 @@ extension Field.Kind {
         case .text, .choice: "a string"
         case .time: "a time as 2026-08-22T09:14:03Z"
         case .integer: "a whole number"
+        case .number: "a number"
         case .flag: "true or false"
         case .textMap: "an object of strings"
         case .textList: "an array of strings"
+        case .list: "an array"
         case .object, .anyObject: "an object"
         case .nullable(let kind): kind.words + " or null"
         }

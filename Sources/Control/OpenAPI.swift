@@ -62,6 +62,9 @@ package enum OpenAPI {
 
     /// - Parameter isClosed: a request with a name that is not there is refused; answers may get more names.
     private static func object(_ schema: Schema, isClosed: Bool) -> JSONValue {
+        guard schema.alternatives.isEmpty else {
+            return ["anyOf": .array(schema.alternatives.map { reference($0) })]
+        }
         var value: [String: JSONValue] = [
             "type": "object", "required": .array(schema.fields.filter(\.isRequired).map { .string($0.name) }),
             "properties": .object(
@@ -84,10 +87,12 @@ package enum OpenAPI {
         switch kind {
         case .text: return ["type": "string"]
         case .flag: return ["type": "boolean"]
+        case .number: return ["type": "number"]
         case .time: return ["type": "string", "format": "date-time"]
         case .choice(let words): return ["type": "string", "enum": .array(words.map { .string($0) })]
         case .textMap: return ["type": "object", "additionalProperties": ["type": "string"]]
         case .textList: return ["type": "array", "items": ["type": "string"]]
+        case .list(let kind): return ["type": "array", "items": schema(kind)]
         case .object(let schema): return reference(schema)
         case .anyObject: return ["type": "object"]
         case .integer(let range):
@@ -109,8 +114,8 @@ package enum OpenAPI {
         func add(_ schema: Schema, isClosed: Bool) {
             let value = object(schema, isClosed: isClosed)
             guard found.updateValue(value, forKey: schema.name) == nil else { return }
-            for field in schema.fields {
-                if case .object(let inner) = field.kind { add(inner, isClosed: isClosed) }
+            for inner in schema.alternatives + schema.fields.flatMap({ objects(in: $0.kind) }) {
+                add(inner, isClosed: isClosed)
             }
         }
         add(Schemas.error, isClosed: false)
@@ -122,5 +127,13 @@ package enum OpenAPI {
             }
         }
         return found
+    }
+
+    private static func objects(in kind: Field.Kind) -> [Schema] {
+        switch kind {
+        case .object(let schema): [schema]
+        case .list(let kind), .nullable(let kind): objects(in: kind)
+        default: []
+        }
     }
 }

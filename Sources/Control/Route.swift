@@ -94,6 +94,15 @@ struct Call: Sendable {
         return Place(addr: address)
     }
 
+    /// A time of the address.
+    func queryTime(_ name: String) throws(ControlError) -> Timestamp? {
+        guard let text = query[name] else { return nil }
+        guard let time = Timestamp(text) else {
+            throw .invalid("\(name): \(shown(text)) is not a time such as 2026-08-22T09:14:03Z")
+        }
+        return time
+    }
+
     func number(_ name: String) -> Int? { query[name].flatMap { Int($0) } }
 
     var kind: MappingKind? { query["kind"].flatMap { MappingKind(rawValue: $0) } }

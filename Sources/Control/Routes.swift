@@ -2,7 +2,7 @@ import Records
 
 extension Route {
     /// All of the control service.
-    package static let all: [Route] = nodes + mappings + others
+    package static let all: [Route] = nodes + mappings + history + others + keeping
 
     private static let overlap = Field.Kind.integer(0...Limits.overlapSeconds)
     private static let kind: Field = .optional("kind", Schemas.kind, "only mappings of this kind")
@@ -129,7 +129,11 @@ extension Route {
             "GET", "/v1/audit", "listAudit",
             "What operators, nodes and the server did, oldest first; the newest page if neither since nor cursor is given.",
             query: [
-                .optional("since", .time, "only what came later"),
+                .optional("since", .time, "only what was done then or later"),
+                .optional("until", .time, "only what was done before"),
+                .optional("node", .text, "by name, also a former one, or id"),
+                .optional("actor", .text, "only what this one did: the whole name"),
+                .optional("action", .text, "only this: the whole word, such as node-add"),
                 .optional("limit", .integer(1...Int64(Limits.page)), "entries of a page; 100 if left out"),
                 .optional("cursor", Schemas.count, "id of the last entry of the page before"),
             ], answers: .list(Schemas.auditEntry)

@@ -94,6 +94,8 @@ package enum Schemas {
             .required("subConnections", count, "open now"),
             .required("mappings", .object(mappingCounts), "by state"),
             .required("databaseBytes", count, "of the database and its log"),
+            .required("failingSince", .nullable(.time), "since when nothing can be recorded"),
+            .required("failure", .nullable(.text), "what stands in the way"),
         ])
 
     package static let mappingCounts = Schema(

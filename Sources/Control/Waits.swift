@@ -35,10 +35,15 @@ final class Waits: Sendable {
 
     /// False when there is nothing to wait for any more.
     func pause(after waited: Duration) -> Bool {
-        let milliseconds = Int32(min(250, max(5, waited / .milliseconds(10))))
+        pause(milliseconds: Int32(min(250, max(5, waited / .milliseconds(10)))))
+    }
+
+    private func pause(milliseconds: Int32) -> Bool {
         var descriptor = pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0)
         return poll(&descriptor, 1, milliseconds) <= 0
     }
+
+    var isEnded: Bool { !pause(milliseconds: 0) }
 
     func end() { _ = Glibc.write(bell.write, [1], 1) }
 }

@@ -34,7 +34,6 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         let target: String
     }
 
-    private static let heartbeatInterval: UInt64 = 1_000_000_000
     /// A smaller difference between the clocks' seconds is how clocks are set right slowly.
     private static let clockStepMicroseconds: Int64 = 1_000_000
 
@@ -56,11 +55,20 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     /// Appended and not known to be on disk, in the order of their tickets.
     private var openings = Backlog<ConnectionEntry>()
     private var closings = Backlog<ConnectionSlots.Slot>()
+    /// The counts of minutes that are over, on their way to the disk.
+    private var refusals = RefusalNotes.none
     private(set) var isFailing = false
     /// Of the fleet, so far.
     private var changes: UInt64 = 0
     /// Wall clock less monotonic clock.
     private var clockOffset: Int64
+
+    private enum RefusalNotes: Equatable {
+        case none
+        /// The last of them in `events`.
+        case noted(place: Int)
+        case appended(ticket: UInt64)
+    }
 
     private struct RouteKey: Hashable {
         let peer: ObjectIdentifier
@@ -84,7 +92,6 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         log.onOutcome = { outcome in
             mailbox.post { loop in bound.value(on: loop).value?.take(outcome) }
         }
-        beat()
     }
 
     private final class Weak {
@@ -161,13 +168,13 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
 
     // MARK: Ends
 
-    fileprivate func ended(_ entry: ConnectionEntry, _ reason: EndReason) {
+    func ended(_ entry: ConnectionEntry, _ reason: EndReason) {
         open[entry.id] = nil
         if reason == .targetRefused { count(.targetRefused) }
         if let slot = entry.slot { slots.close(slot, reason: reason, monotonicNanoseconds: loop.now) }
     }
 
-    fileprivate func settled(_ entry: ConnectionEntry, _ closed: Closed) {
+    func settled(_ entry: ConnectionEntry, _ closed: Closed) {
         append(.closed(closed))
         if let slot = entry.slot { newClosings.append((events.count - 1, slot)) }
     }
@@ -196,6 +203,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         events.removeAll(keepingCapacity: true)
         for (place, entry) in newOpenings { openings.append(entry, ticket: first + UInt64(place)) }
         for (place, slot) in newClosings { closings.append(slot, ticket: first + UInt64(place)) }
+        if case .noted(let place) = refusals { refusals = .appended(ticket: first + UInt64(place)) }
         newOpenings.removeAll(keepingCapacity: true)
         newClosings.removeAll(keepingCapacity: true)
     }
@@ -205,6 +213,10 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         case .durable(let ticket):
             while let entry = openings.popFirst(through: ticket) { entry.becameDurable() }
             while let slot = closings.popFirst(through: ticket) { slots.free(slot) }
+            if case .appended(let last) = refusals, last <= ticket {
+                slots.freeRefusals()
+                refusals = .none
+            }
         case .failed(let ticket, let error):
             if !isFailing {
                 Log.error(
@@ -221,155 +233,21 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         }
     }
 
-    // MARK: Each second
-
-    private func beat() {
+    /// Each second.
+    func beat() {
         let now = Timestamp.now
         slots.heartbeat(at: now, monotonicNanoseconds: loop.now)
-        let offset = now.microseconds - Int64(loop.now / 1_000)
-        if abs(offset - clockOffset) > Self.clockStepMicroseconds {
-            let expected = Timestamp(microseconds: clockOffset + Int64(loop.now / 1_000))
+        let expected = Timestamp(microseconds: clockOffset + Int64(loop.now / 1_000))
+        let step = now.microseconds - expected.microseconds
+        if abs(step) > Self.clockStepMicroseconds {
             Log.warn("clock-step", ("from", expected), ("to", now))
             append(.note(.gap(.clockStep, from: expected, to: now, at: now)))
         }
-        clockOffset = offset
-        loop.schedule(after: Self.heartbeatInterval) { [weak self] in self?.beat() }
-    }
-}
-
-/// Things in the order of their tickets.
-private struct Backlog<Element> {
-    private var elements: [(ticket: UInt64, element: Element)?] = []
-    private var first = 0
-
-    mutating func append(_ element: Element, ticket: UInt64) { elements.append((ticket, element)) }
-
-    mutating func popFirst(through ticket: UInt64) -> Element? {
-        guard first < elements.count, let next = elements[first], next.ticket <= ticket else { return nil }
-        elements[first] = nil
-        first += 1
-        if first == elements.count {
-            elements.removeAll(keepingCapacity: true)
-            first = 0
-        } else if first > 4_096, first * 2 > elements.count {
-            elements.removeFirst(first)
-            first = 0
-        }
-        return next.element
-    }
-}
-
-/// One sub-connection as the history sees it.
-final class ConnectionEntry: SubConnectionRecord {
-    let id: Int64
-    let mapping: UInt32
-    let client: ClientPlace
-    let openedAt: Timestamp
-    let openedMonotonic: UInt64
-    /// Nil when the file could not grow, and bytes pass nevertheless.
-    let slot: ConnectionSlots.Slot?
-    weak var connection: SubConnection?
-    let totals: UnsafeMutablePointer<UInt64>
-    private(set) var isDurable: Bool
-    /// The opening is on disk.
-    private var isRecorded = false
-    private var flags: ConnectionFlags = []
-    private var end: (reason: EndReason, counts: ByteCounts, at: Timestamp, durationMicroseconds: Int64)?
-    private let kind: Records.MappingKind
-    let peer: Peer
-    private unowned let history: ConnectionHistory
-
-    fileprivate init(
-        id: Int64, mapping: UInt32, client: ClientPlace, openedAt: Timestamp, openedMonotonic: UInt64,
-        slot: ConnectionSlots.Slot?, mayPass: Bool, kind: Records.MappingKind, peer: Peer,
-        history: ConnectionHistory
-    ) {
-        self.id = id
-        self.mapping = mapping
-        self.client = client
-        self.openedAt = openedAt
-        self.openedMonotonic = openedMonotonic
-        self.slot = slot
-        self.kind = kind
-        self.peer = peer
-        self.history = history
-        isDurable = mayPass
-        if let slot {
-            totals = slot.counts
-        } else {
-            totals = .allocate(capacity: 3)
-            totals.initialize(repeating: 0, count: 3)
-        }
-    }
-
-    deinit {
-        if slot == nil { totals.deallocate() }
-    }
-
-    fileprivate func becameDurable() {
-        isRecorded = true
-        // With best effort bytes may have been quicker.
-        if isDurable, totals[0] > 0 || totals[1] > 0 { flags.insert(.notHeld) }
-        isDurable = true
-        connection?.recorded()
-    }
-
-    fileprivate func couldNotBeRecorded(isRefused: Bool) {
-        guard isRefused else {
-            isDurable = true
-            connection?.recorded()
-            return
-        }
-        history.count(.notRecorded)
-        connection?.abort(.notRecorded)
-    }
-
-    func ended(_ reason: CloseReason, counts: ByteCounts) {
-        let reason = EndReason(reason)
-        let nanoseconds = history.loop.now - min(openedMonotonic, history.loop.now)
-        end = (reason, counts, .now, Int64(nanoseconds / 1_000))
-        history.ended(self, reason)
-    }
-
-    func settled(other: ByteCounts?) {
-        guard let end else { return }
-        if !isRecorded, end.counts != ByteCounts(up: 0, down: 0) { flags.insert(.notHeld) }
-        if let other, !agrees(other, with: end.counts, end.reason) { flags.insert(.countsDiffer) }
-        history.settled(
-            self,
-            Closed(
-                connection: id, at: end.at, durationMicroseconds: end.durationMicroseconds,
-                up: Int64(clamping: end.counts.up), down: Int64(clamping: end.counts.down),
-                nodeUp: other.map { Int64(clamping: $0.up) },
-                nodeDown: other.map { Int64(clamping: $0.down) },
-                reason: end.reason, flags: flags))
-    }
-
-    /// After an orderly end both have counted the same. After any other, bytes that were under way are lost, but no end can have
-    /// passed on what the other never had.
-    private func agrees(_ node: ByteCounts, with server: ByteCounts, _ reason: EndReason) -> Bool {
-        if reason == .clientEOF || reason == .targetEOF { return node == server }
-        return kind == .listener
-            ? node.up <= server.up && node.down >= server.down
-            : node.up >= server.up && node.down <= server.down
-    }
-}
-
-extension EndReason {
-    init(_ reason: CloseReason) {
-        guard let same = EndReason(rawValue: reason.description) else {
-            preconditionFailure("a reason without a word in the records: \(reason)")
-        }
-        self = same
-    }
-}
-
-extension ClientPlace {
-    init(_ client: ClientAddress) {
-        switch client.family {
-        case .none: self = .unix
-        case .ipv4: self.init(length: 4, high: client.high, low: 0, port: client.port)
-        case .ipv6: self.init(length: 16, high: client.high, low: client.low, port: client.port)
+        clockOffset += step
+        guard refusals == .none else { return }
+        for note in slots.endedRefusals(now: now) {
+            append(.note(note))
+            refusals = .noted(place: events.count - 1)
         }
     }
 }

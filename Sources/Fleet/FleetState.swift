@@ -202,6 +202,7 @@ final class FleetState: TurnWork {
     /// Again and again: what the nodes with a link have open and, less often, that they are there.
     private func count() {
         server.loop.schedule(after: Self.countInterval) { [weak self] in self?.count() }
+        history.beat()
         let online = nodes.values.filter { $0.session != nil }
         for node in online { live.setSubConnections(node.id, node.peer.openStreams) }
         guard server.loop.now - lastSeen >= Self.seenInterval else { return }

@@ -21,10 +21,7 @@ package final class ManagedServer {
     /// What is kept of connections, and for how long.
     package struct HistorySettings {
         package var policy = AuditPolicy()
-        /// Nil: for ever.
-        package var keepSeconds: Int64?
-        /// Of the database; nil: as large as it gets.
-        package var maximumBytes: Int64?
+        package var retention = Retention()
 
         package init() {}
     }
@@ -36,65 +33,46 @@ package final class ManagedServer {
     package let server: Server
     /// Hears, on another thread, that the records cannot be written any more, whatever is done: the program must end. Set it
     /// before `start`.
-    package var whenLost: (@Sendable (String) -> Void)? {
-        didSet {
-            let whenLost = whenLost
-            store.onLost = { whenLost?($0.message) }
-        }
-    }
+    package var whenLost: (@Sendable (String) -> Void)?
     private let directory: DataDirectory
     private let version: String
+    private let historySettings: HistorySettings
     private let keys: CredentialFactory
-    private let store: Store
-    private let history: ConnectionHistory
-    private var reconciler: Reconciler?
-    private var service: ControlService?
-    private var control: HTTPServer?
+    private var running: Running?
 
-    /// Takes the data directory: its keys, its lock, its database.
+    /// What there is between `start` and `stop`.
+    private struct Running {
+        let store: Store
+        let history: ConnectionHistory
+        let service: ControlService
+        let control: HTTPServer
+    }
+
+    /// Makes the keys at the first start.
     package init(
         directory: DataDirectory, settings: TunnelSettings, history: HistorySettings = HistorySettings(),
         version: String, loop: EventLoop
     ) throws(ServerFailure) {
         self.directory = directory
         self.version = version
-        do {
+        historySettings = history
+        do throws(DataDirectory.Failure) {
             keys = try CredentialFactory(directory)
             server = Server(
                 key: try directory.serverKey(), settings: settings, programVersion: version, loop: loop)
-            store = try Store.open(directory: directory.path, server: version)
-            guard let slots = store.takeSlots() else {
-                throw ServerFailure(description: "the records were opened without their slots")
-            }
-            self.history = ConnectionHistory(
-                log: store.history, slots: slots, policy: history.policy, loop: loop)
-        } catch let error as DataDirectory.Failure {
-            throw ServerFailure(description: error.description)
         } catch {
-            throw ServerFailure(description: "\(error)")
+            throw ServerFailure(description: error.description)
         }
     }
 
-    /// Opens the main port first, so that a port in use changes nothing; then the records are made what the flags say, the
-    /// fleet is loaded, and the control socket opens. Answers the main port's address as bound.
+    /// Opens the main port first, so that a port in use changes nothing; then takes the records, makes them what the flags say,
+    /// loads the fleet, and opens the control socket. Answers the main port's address as bound.
     package func start(on address: SocketAddress, flags: Flags) throws(ServerFailure) -> SocketAddress {
         let bound = try server.start(on: address)
         do {
-            try store.write(actor: .server) { (transaction) throws(RecordsError) in
-                _ = try transaction.closeSessions(reason: "server-crash")
-            }
-            try declare(flags)
-            let reconciler = try Reconciler(server: server, store: store, keys: keys, history: history)
-            self.reconciler = reconciler
-            let service = ControlService(
-                store: store, fleet: reconciler, credentials: keys, serverVersion: version,
-                directory: directory.path)
-            self.service = service
-            control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
-                service.handle($0)
-            }
+            running = try run(flags)
         } catch let error as RecordsError {
-            throw ServerFailure(description: "records: \(error.message)")
+            throw ServerFailure(description: "records: \(error)")
         } catch {
             throw ServerFailure(description: "\(error)")
         }
@@ -102,7 +80,30 @@ package final class ManagedServer {
         return bound
     }
 
-    private func declare(_ flags: Flags) throws {
+    private func run(_ flags: Flags) throws -> Running {
+        let store = try Store.open(directory: directory.path, server: version)
+        guard let slots = store.takeSlots() else {
+            throw ServerFailure(description: "the records were opened without their slots")
+        }
+        let history = ConnectionHistory(
+            log: store.history, slots: slots, policy: historySettings.policy, loop: server.loop)
+        store.onLost = { [whenLost] in whenLost?($0.message) }
+        try store.write(actor: .server) { (transaction) throws(RecordsError) in
+            _ = try transaction.closeSessions(reason: "server-crash")
+        }
+        try declare(flags, in: store)
+        store.startRetention(historySettings.retention)
+        let reconciler = try Reconciler(server: server, store: store, keys: keys, history: history)
+        let service = ControlService(
+            store: store, fleet: reconciler, credentials: keys, serverVersion: version,
+            directory: directory.path)
+        let control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
+            service.handle($0)
+        }
+        return Running(store: store, history: history, service: service, control: control)
+    }
+
+    private func declare(_ flags: Flags, in store: Store) throws {
         let credential = try flags.uuid.map { uuid in
             let new = try keys.make(uuid: uuid)
             return NewCredentialRecord(
@@ -117,20 +118,20 @@ package final class ManagedServer {
 
     /// As `Server.stop`; the records are closed when the links are.
     package func stop(drain: UInt64, _ whenStopped: @escaping () -> Void) {
+        guard let running else { return server.stop(drain: drain, whenStopped) }
         // Those who wait for a node hold the socket's threads, and this loop waits for those.
-        service?.stop()
-        control?.stop()
-        control = nil
-        server.stop(drain: drain) { [store, history] in
-            history.flush()
+        running.service.stop()
+        running.control.stop()
+        server.stop(drain: drain) {
+            running.history.flush()
             do throws(RecordsError) {
-                try store.write(actor: .server) { (transaction) throws(RecordsError) in
+                try running.store.write(actor: .server) { (transaction) throws(RecordsError) in
                     _ = try transaction.closeSessions(reason: "server-stop")
                 }
             } catch {
                 Log.error("records-not-closed", ("error", error.message))
             }
-            store.close()
+            running.store.close()
             whenStopped()
         }
     }

@@ -25,7 +25,7 @@ package final class EventLoop {
     package convenience init(wrap: (SystemNetwork) -> any Network = { $0 }) throws(SystemError) {
         let poller = try EpollPoller()
         let mailbox = try Mailbox()
-        poller.add(mailbox.descriptor, WakeUp(descriptor: mailbox.descriptor), edgeTriggered: true)
+        poller.add(mailbox.descriptor, WakeUp(descriptor: mailbox.descriptor), .readable)
         let system = SystemNetwork(poller: poller)
         self.init(poller: poller, network: wrap(system), mailbox: mailbox)
         system.loop = self

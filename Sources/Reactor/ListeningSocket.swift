@@ -57,7 +57,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         self.handler = handler
         self.network = network
         poller = network.poller
-        poller.add(descriptor, self, edgeTriggered: false)
+        poller.add(descriptor, self, .readableLevel)
     }
 
     deinit {
@@ -91,7 +91,8 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             }
             if accepted >= 0 {
                 let client = SocketAddress(storage: &storage, length: length) ?? SocketAddress(unix: "")
-                handler.accepted(StreamSocket(accepted, family: family, poller: poller), from: client)
+                handler.accepted(
+                    StreamSocket(accepted, family: family, isConnected: true, poller: poller), from: client)
                 continue
             }
             switch errno {
@@ -113,7 +114,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         resume = network.loop?.schedule(after: Self.pauseNanoseconds) { [weak self] in
             guard let self, descriptor >= 0 else { return }
             isPaused = false
-            poller.add(descriptor, self, edgeTriggered: false)
+            poller.add(descriptor, self, .readableLevel)
         }
     }
 
@@ -124,7 +125,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     func close() {
         guard descriptor >= 0 else { return }
         network.loop?.cancel(resume)
-        if !isPaused { poller.remove(descriptor) }
+        if !isPaused { poller.forget(descriptor) }
         Glibc.close(descriptor)
         descriptor = -1
         if boundAddress.family == .unix, !boundAddress.path.hasPrefix("@") { unlink(boundAddress.path) }

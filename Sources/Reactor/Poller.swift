@@ -86,26 +86,55 @@ package final class EpollPoller: Poller {
         found = 0
     }
 
-    /// Watches a descriptor for reading and writing (edge-triggered) or for reading alone (level-triggered).
-    package func add(_ number: Int32, _ handler: any ReadinessHandler, edgeTriggered: Bool) {
+    /// What is told of a descriptor.
+    package enum Interest {
+        /// As long as there is something to read.
+        case readableLevel
+        /// Each time there is more to read.
+        case readable
+        /// And each time it can be written to again.
+        case readableAndWritable
+
+        fileprivate var events: UInt32 {
+            switch self {
+            case .readableLevel: goproxy_EPOLLIN
+            case .readable: goproxy_EPOLLIN | goproxy_EPOLLRDHUP | goproxy_EPOLLET
+            case .readableAndWritable:
+                goproxy_EPOLLIN | goproxy_EPOLLOUT | goproxy_EPOLLRDHUP | goproxy_EPOLLET
+            }
+        }
+    }
+
+    /// Watches a descriptor; what is already the case is told at once.
+    package func add(_ number: Int32, _ handler: any ReadinessHandler, _ interest: Interest) {
         let place = Int(number)
         while slots.count <= place { slots.append(Slot()) }
         slots[place].handler = handler
         slots[place].generation &+= 1
+        control(EPOLL_CTL_ADD, number, interest)
+    }
+
+    /// Changes what is told.
+    package func change(_ number: Int32, _ interest: Interest) { control(EPOLL_CTL_MOD, number, interest) }
+
+    private func control(_ operation: Int32, _ number: Int32, _ interest: Interest) {
         var event = epoll_event()
-        event.events =
-            edgeTriggered
-            ? goproxy_EPOLLIN | goproxy_EPOLLOUT | goproxy_EPOLLRDHUP | goproxy_EPOLLET : goproxy_EPOLLIN
-        event.data.u64 = UInt64(slots[place].generation) << 32 | UInt64(place)
-        let result = epoll_ctl(descriptor, EPOLL_CTL_ADD, number, &event)
+        event.events = interest.events
+        event.data.u64 = UInt64(slots[Int(number)].generation) << 32 | UInt64(number)
+        let result = epoll_ctl(descriptor, operation, number, &event)
         precondition(result == 0, "epoll_ctl: \(SystemError())")
     }
 
-    /// Stops watching; events of this turn that are not handled yet are dropped. Before the descriptor is closed.
+    /// The descriptor is about to be closed, which ends its watching too; events of this turn that are not handled yet are
+    /// dropped.
+    package func forget(_ number: Int32) {
+        slots[Int(number)].handler = nil
+        slots[Int(number)].generation &+= 1
+    }
+
+    /// Stops watching a descriptor that stays open.
     package func remove(_ number: Int32) {
-        let place = Int(number)
-        slots[place].handler = nil
-        slots[place].generation &+= 1
+        forget(number)
         var event = epoll_event()
         _ = epoll_ctl(descriptor, EPOLL_CTL_DEL, number, &event)
     }

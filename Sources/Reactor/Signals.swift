@@ -29,7 +29,7 @@ package final class Signals: ReadinessHandler {
         if descriptor < 0 { throw SystemError() }
         poller = network.poller
         self.received = received
-        poller.add(descriptor, self, edgeTriggered: false)
+        poller.add(descriptor, self, .readableLevel)
     }
 
     deinit {

@@ -11,13 +11,18 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     private let family: Int32
     /// The end of the stream has arrived behind what is still unread, and will not be announced again.
     private var hasHungUp = false
+    /// A new connection can be written to, and most never fill their buffer: the kernel is asked to tell of room when there was
+    /// none for the first time, instead of waking the loop for each new connection.
+    private var isToldOfRoom: Bool
 
     /// Takes over `descriptor`, which does not block.
-    package init(_ descriptor: Int32, family: Int32, poller: EpollPoller) {
+    package init(_ descriptor: Int32, family: Int32, isConnected: Bool, poller: EpollPoller) {
         self.descriptor = descriptor
         self.family = family
         self.poller = poller
-        poller.add(descriptor, self, edgeTriggered: true)
+        isWritable = isConnected
+        isToldOfRoom = !isConnected
+        poller.add(descriptor, self, isConnected ? .readable : .readableAndWritable)
     }
 
     deinit {
@@ -32,15 +37,19 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
             family,
             Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failure(SystemError()) }
-        setClientOptions(descriptor, family)
-        if address.isLoopback { stopPacing(descriptor) }
-        let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
-        if result != 0, errno != EINPROGRESS {
+        if family != AF_UNIX { set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        var result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
+        // On this machine the connection has come about before the call returns, which says so only when it is asked again.
+        if result != 0, errno == EINPROGRESS, address.isLoopback {
+            result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
+        }
+        if result != 0, errno != EINPROGRESS, errno != EALREADY {
             let error = SystemError()
             Glibc.close(descriptor)
             return .failure(error)
         }
-        return .success(StreamSocket(descriptor, family: family, poller: poller))
+        return .success(
+            StreamSocket(descriptor, family: family, isConnected: result == 0, poller: poller))
     }
 
     package func ready(_ events: Readiness) {
@@ -82,15 +91,23 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         message.msg_iovlen = vectors.count
         let count = sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
         if count >= 0 {
-            if count < vectors.reduce(0, { $0 + $1.iov_len }) { isWritable = false }
+            if count < vectors.reduce(0, { $0 + $1.iov_len }) { isFull() }
             return count == 0 ? .wouldBlock : .bytes(count)
         }
         if errno == EAGAIN || errno == EINTR {
-            isWritable = errno == EINTR
+            if errno == EAGAIN { isFull() }
             return .wouldBlock
         }
         isWritable = false
         return .failed(SystemError())
+    }
+
+    private func isFull() {
+        isWritable = false
+        guard !isToldOfRoom else { return }
+        isToldOfRoom = true
+        // Room that has come about meanwhile is told at once.
+        poller.change(descriptor, .readableAndWritable)
     }
 
     package func shutdownWrite() {
@@ -100,7 +117,7 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     package func close() {
         guard descriptor >= 0 else { return }
         handler = nil
-        poller.remove(descriptor)
+        poller.forget(descriptor)
         Glibc.close(descriptor)
         descriptor = -1
     }
@@ -126,14 +143,22 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         if peerAddress?.isLoopback == true { Self.stopPacing(descriptor) }
     }
 
+    package func keepAlive() {
+        if family != AF_UNIX { Self.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1) }
+    }
+
+    package func tuneForBulk() {
+        if family != AF_UNIX, peerAddress?.isLoopback == true { Self.stopPacing(descriptor) }
+    }
+
     /// A congestion control that paces (bbr, the default of many machines) sets a timer for each burst, on loopback too, where
     /// there is nothing to protect: measured there, it costs a fifth of the CPU per byte. Reno is always there.
     static func stopPacing(_ descriptor: Int32) {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4)
     }
 
-    /// Without delay: a tunnel must not hold back what its client sent at once. With keepalive: a client whose machine is
-    /// gone would otherwise stay for ever.
+    /// For a listener, whose clients inherit them. Without delay: a tunnel must not hold back what its client sent at once. With
+    /// keepalive: a client whose machine is gone would otherwise stay for ever.
     static func setClientOptions(_ descriptor: Int32, _ family: Int32) {
         guard family != AF_UNIX else { return }
         set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)

@@ -34,6 +34,15 @@ package protocol StreamTransport: AnyObject {
     var peerAddress: SocketAddress? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
+    /// Notices when the other end's machine is gone. For a connection that has lived for a while: short ones are spared the call.
+    func keepAlive()
+    /// For a connection over which much has gone.
+    func tuneForBulk()
+}
+
+extension StreamTransport {
+    package func keepAlive() {}
+    package func tuneForBulk() {}
 }
 
 package protocol AcceptHandler: AnyObject {
@@ -61,7 +70,8 @@ package protocol Network: AnyObject {
     func listen(
         on address: SocketAddress, onlyIPv6: Bool, handler: any AcceptHandler
     ) -> Result<any ListeningTransport, SystemError>
-    /// Begins to connect. The handler hears `isWritable` or `failed`.
+    /// Begins to connect. On this machine the transport is writable when the call returns, or the call fails; else its handler hears
+    /// which of the two it is.
     func connect(to address: SocketAddress) -> Result<any StreamTransport, SystemError>
     /// Looks a name up off the loop, and calls back on it. At most 64 addresses, in the system's order of preference.
     func resolve(

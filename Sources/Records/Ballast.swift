@@ -33,7 +33,7 @@ final class Ballast {
         guard bytes > 0, !isGivenBack else { return }
         // A full disk also shows as an I/O error: where SQLite extends its shared memory, or at a sync.
         guard error.isFull || Self.freeBytes(directory) < Self.smallestBytes else { return }
-        isGivenBack = unlink(path) == 0
+        isGivenBack = unlink(path) == 0 || errno == ENOENT
         if isGivenBack { Log.warn("ballast-given-back", ("bytes", bytes)) }
     }
 
@@ -46,7 +46,11 @@ final class Ballast {
     }
 
     /// For a start on a full disk. Answers whether there was one.
-    static func remove(from directory: String) -> Bool { unlink("\(directory)/\(name)") == 0 }
+    static func remove(from directory: String, for error: RecordsError) -> Bool {
+        guard error.isFull, unlink("\(directory)/\(name)") == 0 else { return false }
+        Log.warn("ballast-given-back", ("error", error.message))
+        return true
+    }
 
     private func make() -> Bool {
         unlink(path)

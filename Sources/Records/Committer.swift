@@ -45,6 +45,7 @@ final class Committer {
         self.connection = connection
         self.sealer = sealer
         ballast = opening.lifecycle == nil ? nil : Ballast(directory: opening.directory)
+        if opening.lifecycle != nil { LogRoom.make(for: opening.path) }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
     }
@@ -56,8 +57,7 @@ final class Committer {
             return try openOnce(opening)
         } catch {
             // A start on a full disk: the ballast is for this too.
-            guard error.isFull, Ballast.remove(from: opening.directory) else { throw error }
-            Log.warn("ballast-given-back", ("error", error.message))
+            guard Ballast.remove(from: opening.directory, for: error) else { throw error }
             return try openOnce(opening)
         }
     }

@@ -45,6 +45,12 @@ package struct HistoryGap: Codable, Equatable, Hashable, Sendable {
     package let to: Timestamp
     /// `server-stop`, `server-crash`, `clock-step`, `audit-failure`.
     package let cause: String
+
+    package init(from: Timestamp, to: Timestamp, cause: String) {
+        self.from = from
+        self.to = to
+        self.cause = cause
+    }
 }
 
 /// One line of the history. In JSON a gap is `{"gap":{…}}`.

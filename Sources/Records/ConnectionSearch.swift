@@ -17,6 +17,8 @@ struct ConnectionSearch {
     let order: ConnectionOrder
     private var scan: ConnectionScan
     private var hasChosen = false
+    /// The way was chosen in the last step: a page that ended now would have to choose it again.
+    private var isFresh = false
     private var wanted: Int
     private var looked = 0
     private let budget: PageBudget
@@ -38,7 +40,9 @@ struct ConnectionSearch {
     var isDone: Bool { scan.rest == nil }
     /// Nil when it is done.
     var rest: ClosedRange<Int64>? { scan.rest }
-    var isSpent: Bool { looked >= budget.rows || Self.nanoseconds() - begin >= budget.nanoseconds }
+    var isSpent: Bool {
+        !isFresh && (looked >= budget.rows || Self.nanoseconds() - begin >= budget.nanoseconds)
+    }
 
     /// Reads the next part with `read`, which answers how many it found.
     mutating func step(_ read: (ConnectionScan.Part) throws(RecordsError) -> Int) throws(RecordsError) {
@@ -51,16 +55,18 @@ struct ConnectionSearch {
         guard let part = try scan.next(wanted) else { return }
         let found = try read(part)
         looked += max(1, part.count)
+        isFresh = false
         let took = max(1, Self.nanoseconds() - start)
         if !hasChosen, found * 200 < part.count {
             // Fewer than one in 200: scanning on would be slow.
             try chooseWay()
             hasChosen = true
+            isFresh = true
         }
         // Parts of some 10 ms, so that the time is looked at often enough, whatever a row costs on this disk.
         let fitting = Double(max(1, part.count)) * 10_000_000 / Double(took)
         wanted = Int(min(Double(wanted) * 4, max(64, min(65_536, fitting))))
-        wanted = max(1, min(wanted, budget.rows - looked))
+        wanted = max(isFresh ? 64 : 1, min(wanted, budget.rows - looked))
     }
 
     // MARK: The way

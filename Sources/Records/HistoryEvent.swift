@@ -113,6 +113,8 @@ package struct Note: Hashable, Sendable {
         case serverStop = "server-stop"
         case auditFailure = "audit-failure"
         case clockStep = "clock-step"
+        /// A backup was put in the place of the database.
+        case restored
     }
 
     package let at: Timestamp

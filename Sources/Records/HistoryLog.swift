@@ -18,6 +18,8 @@ package enum HistoryOutcome: Sendable {
 package final class HistoryLog: Sendable {
     private struct State {
         var events: [HistoryEvent] = []
+        /// An opening is among them.
+        var isUrgent = false
         /// Of the last event appended.
         var ticket: UInt64 = 0
         var lastOpening: Int64 = 0
@@ -61,16 +63,25 @@ package final class HistoryLog: Sendable {
     @discardableResult
     package func append(_ events: [HistoryEvent]) -> UInt64 {
         guard !events.isEmpty else { return state.withLock(\.ticket) }
-        let (ticket, isFirst) = state.withLock { state in
-            for event in events { Self.check(event, &state) }
-            let isFirst = state.events.isEmpty
+        let (ticket, rings) = state.withLock { state in
+            var isUrgent = false
+            for event in events {
+                Self.check(event, &state)
+                if case .opened = event { isUrgent = true }
+            }
+            // The writer knows of what it has not taken; it is told again only when somebody waits for it.
+            let rings = isUrgent ? !state.isUrgent : state.events.isEmpty
+            state.isUrgent = state.isUrgent || isUrgent
             state.ticket += UInt64(events.count)
             if !state.isClosed { state.events.append(contentsOf: events) }
-            return (state.ticket, isFirst)
+            return (state.ticket, rings)
         }
-        if isFirst { bell.post() }
+        if rings { bell.post() }
         return ticket
     }
+
+    /// Whether there is something, and nobody waits for any of it: closings, which the slot file holds too.
+    var holdsOnlyWhatCanWait: Bool { state.withLock { !$0.events.isEmpty && !$0.isUrgent && !$0.isClosed } }
 
     /// The chain is in the order of the ids. Events out of order are a fault of ours.
     private static func check(_ event: HistoryEvent, _ state: inout State) {
@@ -130,6 +141,7 @@ package final class HistoryLog: Sendable {
     func take(into emptied: inout [HistoryEvent]) -> UInt64 {
         state.withLock { state in
             swap(&state.events, &emptied)
+            state.isUrgent = false
             return state.ticket
         }
     }

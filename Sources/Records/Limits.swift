@@ -14,6 +14,8 @@ package enum Limits {
     package static let auditDetailBytes = 4_096
     /// Rows of one page of a list that grows.
     package static let page = 1_000
+    /// Different clients, or other keys, that are counted at a time.
+    package static let totalsKeys = 1_000_000
     /// Jobs without a caller that waits; beyond it they are dropped and counted.
     package static let waitingSubmissions = 100_000
 

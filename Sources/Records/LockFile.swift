@@ -30,7 +30,10 @@ final class LockFile: Sendable {
             throw refusal(directory, holder: holder(descriptor))
         }
         let pid = Array("\(getpid())\n".utf8)
-        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, pid, pid.count, 0) == pid.count else {
+        // Without room the lock holds all the same, nameless: a full disk must not stop a start that makes room.
+        guard ftruncate(descriptor, 0) == 0,
+            pwrite(descriptor, pid, pid.count, 0) == pid.count || errno == ENOSPC
+        else {
             let reason = String(cString: strerror(errno))
             close(descriptor)
             throw RecordsError(.io, "\(path): cannot write it: \(reason)")

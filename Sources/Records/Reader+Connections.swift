@@ -82,7 +82,7 @@ extension Reader {
     ) throws(RecordsError) -> [(at: Timestamp, gap: HistoryGap)] {
         guard filter.isOpen != true else { return [] }
         // A page newest first has the ids below `cursor`, from `next` on; oldest first those above `cursor`, up to `next`.
-        let (first, last) = (try time(at: cursor, order), try time(at: next, order))
+        let (first, last) = (try openingTime(at: cursor, order), try openingTime(at: next, order))
         let (low, high) = order == .newest ? (last, first) : (first, last)
         let all = try records { () throws(SQLiteError) in
             try database.query(
@@ -105,7 +105,8 @@ extension Reader {
         return order == .newest ? kept : kept.reversed()
     }
 
-    private func time(at id: Int64?, _ order: ConnectionOrder) throws(RecordsError) -> Timestamp? {
+    /// Of the connection with this id, or the nearest beside it.
+    func openingTime(at id: Int64?, _ order: ConnectionOrder) throws(RecordsError) -> Timestamp? {
         guard let id else { return nil }
         return try records { () throws(SQLiteError) in
             // On the side on which rows do not come and go.
@@ -153,7 +154,7 @@ extension ConnectionFilter {
 
 extension ConnectionRecord {
     /// While it is open, what has passed so far stands where the counts will be.
-    mutating func setPassed(_ passed: PassedBytes?) {
+    package mutating func setPassed(_ passed: PassedBytes?) {
         guard isOpen, let passed else { return }
         bytesUp = passed.up
         bytesDown = passed.down

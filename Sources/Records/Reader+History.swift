@@ -1,32 +1,74 @@
 import SQLite
 
+/// Which entries of the audit are meant; nil asks for all.
+package struct AuditFilter: Equatable, Sendable {
+    package var since: Timestamp?
+    package var until: Timestamp?
+    /// As in `ConnectionFilter`.
+    package var node: String?
+    /// The whole name.
+    package var actor: String?
+    /// The whole word.
+    package var action: String?
+
+    package init(
+        since: Timestamp? = nil, until: Timestamp? = nil, node: String? = nil, actor: String? = nil,
+        action: String? = nil
+    ) {
+        self.since = since
+        self.until = until
+        self.node = node
+        self.actor = actor
+        self.action = action
+    }
+}
+
 extension Reader {
-    /// The audit in the order of events, from `since` on. The last id of a page is the cursor of the next.
+    /// The audit in the order of events. The last id of a page is the cursor of the next.
     package func audit(
-        since: Timestamp? = nil, nodeID: String? = nil, cursor: Int64 = 0, limit: Int = Limits.page
+        _ filter: AuditFilter = AuditFilter(), cursor: Int64 = 0, limit: Int = Limits.page
     ) throws(RecordsError) -> [AuditEntry] {
-        let count = max(1, min(limit, Limits.page))
-        return try records { () throws(SQLiteError) in
-            guard let nodeID else {
-                return try database.query(
-                    """
-                    SELECT * FROM audit WHERE id > ?1 AND at >= ?2 AND id >= (SELECT min(id) FROM audit WHERE at >= ?2)
-                    ORDER BY id LIMIT ?3
-                    """, cursor,
-                    since ?? Timestamp(microseconds: .min), count, row: AuditEntry.init)
-            }
-            return try database.query(
-                "SELECT * FROM audit WHERE node = ? AND id > ? AND at >= ? ORDER BY id LIMIT ?", nodeID,
-                cursor,
-                since ?? Timestamp(microseconds: .min), count, row: AuditEntry.init)
-        }
+        try audit(filter, " AND id > ?", cursor, " ORDER BY id LIMIT ?", limit)
     }
 
-    /// The newest entries, newest first.
-    package func newestAudit(limit: Int) throws(RecordsError) -> [AuditEntry] {
-        try records { () throws(SQLiteError) in
+    /// The newest entries, newest first; `before` is the last id of the page before.
+    package func newestAudit(
+        _ filter: AuditFilter = AuditFilter(), before: Int64 = .max, limit: Int = Limits.page
+    ) throws(RecordsError) -> [AuditEntry] {
+        try audit(filter, " AND id < ?", before, " ORDER BY id DESC LIMIT ?", limit)
+    }
+
+    private func audit(
+        _ filter: AuditFilter, _ side: ComposedSQL, _ cursor: Int64, _ order: ComposedSQL, _ limit: Int
+    ) throws(RecordsError) -> [AuditEntry] {
+        var sql: ComposedSQL = "SELECT * FROM audit WHERE 1"
+        var values: [any Bindable] = []
+        if let since = filter.since {
+            // Times ascend with the ids but for clocks set back: no row before the first of them is meant.
+            sql += " AND at >= ? AND id >= (SELECT min(id) FROM audit WHERE at >= ?)"
+            values += [since, since]
+        }
+        if let until = filter.until {
+            sql += " AND at < ?"
+            values.append(until)
+        }
+        if let node = filter.node {
+            let match = try historyNode(node)
+            sql += " AND (node = ? OR node_name = ?)"
+            values += [match.id, match.name] as [any Bindable]
+        }
+        if let actor = filter.actor {
+            sql += " AND actor = ?"
+            values.append(actor)
+        }
+        if let action = filter.action {
+            sql += " AND action = ?"
+            values.append(action)
+        }
+        return try records { () throws(SQLiteError) in
             try database.query(
-                "SELECT * FROM audit ORDER BY id DESC LIMIT ?", max(1, min(limit, Limits.page)),
+                sql + side + order,
+                list: values + [cursor, max(1, min(limit, Limits.page))] as [any Bindable],
                 row: AuditEntry.init)
         }
     }

@@ -24,11 +24,15 @@ extension Reader {
             return wasUsed ? NodeMatch(name: reference) : NodeMatch(id: node.id)
         } catch {
             if wasUsed { return NodeMatch(name: reference) }
-            let id = reference.lowercased()
-            guard error.code == .notFound, try exists("SELECT 1 FROM audit WHERE node = ? LIMIT 1", id) else {
+            guard error.code == .notFound else { throw error }
+            // Removed, and without a connection ever, or meant by its id.
+            if try exists("SELECT 1 FROM audit WHERE node = ? LIMIT 1", reference.lowercased()) {
+                return NodeMatch(id: reference.lowercased())
+            }
+            guard try exists("SELECT 1 FROM audit WHERE node_name = ? LIMIT 1", reference) else {
                 throw error
             }
-            return NodeMatch(id: id)
+            return NodeMatch(name: reference)
         }
     }
 

@@ -32,6 +32,13 @@ final class Semaphore: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
+    /// Forgets earlier posts; what they told of is looked at after this call.
+    func clear() {
+        pthread_mutex_lock(mutex)
+        count = 0
+        pthread_mutex_unlock(mutex)
+    }
+
     func wait() {
         pthread_mutex_lock(mutex)
         while count == 0 { pthread_cond_wait(condition, mutex) }

@@ -11,6 +11,7 @@ package final class Store: Sendable {
     private let readers: Readers
     private let sessionIDs: Atomic<Int64>
     private let slots: Mutex<ConnectionSlots?>
+    let keeping = Keeping()
 
     /// The database's file inside the directory.
     package static let fileName = "goproxy.db"
@@ -25,7 +26,15 @@ package final class Store: Sendable {
     package static func open(
         directory: String, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
-        let lock = try LockFile(directory: directory)
+        try open(
+            directory: directory, lock: LockFile(directory: directory), server: server,
+            sealsEverySeconds: sealsEverySeconds)
+    }
+
+    /// For who has the lock already.
+    static func open(
+        directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
+    ) throws(RecordsError) -> Store {
         let opening = Writer.Opening(
             directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
             sealsEverySeconds: sealsEverySeconds)
@@ -33,16 +42,22 @@ package final class Store: Sendable {
         do {
             let readers = Readers(path: opening.path)
             let last = try readers.read { (reader) throws(RecordsError) in try reader.highestSession() }
-            let slots: ConnectionSlots? =
-                if server == nil {
-                    nil
-                } else {
-                    try ConnectionSlots(directory: directory, lastConnection: writer.log.lastConnection)
-                }
+            let slots = server == nil ? nil : try makeSlots(directory, writer.log)
             return Store(writer, readers, slots, lastSession: last)
         } catch {
             writer.close()
             throw error
+        }
+    }
+
+    private static func makeSlots(
+        _ directory: String, _ log: HistoryLog
+    ) throws(RecordsError) -> sending ConnectionSlots {
+        do throws(RecordsError) {
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
+        } catch {
+            guard Ballast.remove(from: directory, for: error) else { throw error }
+            return try ConnectionSlots(directory: directory, lastConnection: log.lastConnection)
         }
     }
 
@@ -112,6 +127,7 @@ package final class Store: Sendable {
 
     /// Writes what is queued, and for a server that it stopped; ends the thread and frees the lock. Later calls are refused with `busy`.
     package func close() {
+        keeping.close()
         readers.close()
         writer.close()
     }

@@ -34,6 +34,9 @@ final class Writer: Sendable {
     /// More would let the first of them wait too long for the last.
     private static let batch = 1_000
 
+    /// How long closings wait for an opening to share its commit with.
+    private static let companyMilliseconds = 20
+
     let log: HistoryLog
     let signals = StoreSignals()
     private let queue = Mutex(Queue())
@@ -69,6 +72,9 @@ final class Writer: Sendable {
 
     private func run(_ committer: Committer) {
         while true {
+            // Posts for what was taken in passing would cut the next rest short.
+            bell.clear()
+            if log.holdsOnlyWhatCanWait, !hasJobs { bell.wait(milliseconds: Self.companyMilliseconds) }
             let (jobs, isClosed) = takeJobs()
             if committer.turn(jobs) { continue }
             if isClosed { return }
@@ -116,6 +122,8 @@ final class Writer: Sendable {
         if place == 1 { bell.post() }
         return place != nil
     }
+
+    private var hasJobs: Bool { queue.withLock { !$0.jobs.isEmpty || $0.isClosed } }
 
     private func takeJobs() -> ([Job], isClosed: Bool) {
         queue.withLock { queue in

@@ -13,10 +13,8 @@ final class WritingConnection {
 
     init(path: String) throws(RecordsError) {
         self.path = path
-        let migrations = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
-        precondition(
-            migrations.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
-        let migrator = Migrator(path: path, migrations: migrations, applicationID: Store.applicationID)
+        let migrator = Migrator(
+            path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
         do { rows = try HistoryRows(database) } catch { throw RecordsError(error) }
         try checkFiles()
@@ -124,17 +122,26 @@ private struct FileIdentity: Equatable {
     }
 }
 
+extension Store {
+    /// All that this program knows.
+    static let migrations: [Migration] = {
+        let all = EmbeddedMigrations.files.compactMap { Migration(file: $0.name, content: $0.content) }
+        precondition(all.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
+        return all
+    }()
+}
+
 extension RecordsError {
     init(_ error: MigrationError, path: String) {
-        let code: Code
+        let message = "\(path): \(error)"
         switch error {
-        case .newer: code = .newer
-        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: code = .corrupt
+        case .newer: self.init(.newer, message)
+        case .empty, .orphanedLog, .foreign, .changed, .inconsistent: self.init(.corrupt, message)
         case .failed(_, _, let error), .backup(let error), .database(let error):
-            code = RecordsError(error).code
-        case .system: code = .io
+            let reason = RecordsError(error)
+            self.init(reason.code, message, hint: reason.hint, isFull: reason.isFull)
+        case .system: self.init(.io, message)
         }
-        self.init(code, "\(path): \(error)")
     }
 
     static func lost(_ name: String) -> RecordsError {

@@ -8,7 +8,7 @@ extension Database {
         else { throw SQLiteError(SQLITE_MISUSE, message: "cannot be made defensive") }
         // Before anything is in the file, or it has no effect: 2 is INCREMENTAL, room of what was deleted is given back in steps.
         if mode == .create { try set("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA auto_vacuum", to: 2) }
-        if mode == .readOnly {
+        if mode == .readOnly || mode == .unchanging {
             try set("PRAGMA query_only = ON", "PRAGMA query_only", to: 1)
         } else {
             try setJournal()
@@ -28,6 +28,11 @@ extension Database {
             throw SQLiteError(
                 SQLITE_ERROR, message: "the journal mode cannot be WAL (a network file system?)")
         }
+        // 16 MiB of pages for the one connection that writes: indexes of a long history are met at random places, and with SQLite's
+        // own 2 MB each row read a page again.
+        try set("PRAGMA cache_size = -16384", "PRAGMA cache_size", to: -16_384)
+        // 8 MB: the same few pages are written again and again, so half as many checkpoints copy half as much.
+        try set("PRAGMA wal_autocheckpoint = 2000", "PRAGMA wal_autocheckpoint", to: 2_000)
         let limit = try first("PRAGMA journal_size_limit = 16777216") { (row) throws(SQLiteError) in
             try row.integer(0)
         }

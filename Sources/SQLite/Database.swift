@@ -7,6 +7,8 @@ import Glibc
 package final class Database {
     package enum Mode: Sendable {
         case readOnly
+        /// On a medium that nobody writes to: no locks, and no log beside it. Were the file to change, answers would be wrong.
+        case unchanging
         /// The file must exist: only `create` makes one, so that a lost database is not replaced by an empty one.
         case readWrite
         /// Makes the file, 0600; an existing one is an error.
@@ -28,6 +30,7 @@ package final class Database {
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW
         switch mode {
         case .readOnly: flags |= SQLITE_OPEN_READONLY
+        case .unchanging: flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
         case .readWrite: flags |= SQLITE_OPEN_READWRITE
         case .create:
             flags |= SQLITE_OPEN_READWRITE
@@ -39,7 +42,8 @@ package final class Database {
             close(descriptor)
         }
         var opened: OpaquePointer?
-        let result = sqlite3_open_v2(path, &opened, flags, nil)
+        let name = mode == .unchanging ? Self.unchangingName(path) : path
+        let result = sqlite3_open_v2(name, &opened, flags, nil)
         guard result == SQLITE_OK, let opened else {
             let system = sqlite3_system_errno(opened)
             sqlite3_close_v2(opened)
@@ -49,6 +53,20 @@ package final class Database {
         handle = opened
         sqlite3_busy_timeout(handle, busyMilliseconds)
         try configure(mode)
+    }
+
+    /// sqlite.org/uri.html
+    private static func unchangingName(_ path: String) -> String {
+        var name = "file:"
+        for scalar in path.unicodeScalars {
+            switch scalar {
+            case "%": name += "%25"
+            case "?": name += "%3f"
+            case "#": name += "%23"
+            default: name.unicodeScalars.append(scalar)
+            }
+        }
+        return name + "?immutable=1"
     }
 
     deinit {
@@ -93,6 +111,13 @@ package final class Database {
     /// Calls `row` for each row, without keeping any.
     package func forEach(
         _ sql: StaticString, _ values: any Bindable..., row: (borrowing Row) throws(SQLiteError) -> Void
+    ) throws(SQLiteError) {
+        try rows(sql, values, row)
+    }
+
+    package func forEach(
+        _ sql: StaticString, list values: [any Bindable],
+        row: (borrowing Row) throws(SQLiteError) -> Void
     ) throws(SQLiteError) {
         try rows(sql, values, row)
     }

@@ -24,16 +24,47 @@ package struct Migrator: Sendable {
             guard errno == ENOENT else { throw .system(Self.words("cannot look at the file")) }
             try create()
         } else {
-            guard status.st_mode & S_IFMT == S_IFREG else { throw .system("not a regular file") }
-            guard status.st_size > 0 else { throw .empty }
+            try checkFile()
         }
         let database = try open(path, .readWrite)
         let version = try check(database)
         if version < migrations.count {
             try backUp(database, before: version + 1)
             try apply(to: database, from: version)
+            makeShrinkable(database)
         }
         return database
+    }
+
+    /// The file's schema, when it is ours and this program knows it. Opened for reading; nothing is made or changed.
+    package func inspect() throws(MigrationError) -> (database: Database, version: Int) {
+        try checkFile()
+        let database = try open(path, isUnchanging ? .unchanging : .readOnly)
+        return (database, try check(database))
+    }
+
+    /// Beside a file whose journal is a log, SQLite wants to make files even to read it. Where nobody can, and nothing waits in
+    /// a log, nobody changes it either.
+    private var isUnchanging: Bool {
+        var system = statvfs()
+        var log = stat()
+        return statvfs(path, &system) == 0 && system.f_flag & UInt(ST_RDONLY) != 0
+            && (lstat("\(path)-wal", &log) != 0 || log.st_size == 0)
+    }
+
+    private func checkFile() throws(MigrationError) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { throw .system(Self.words("cannot look at the file")) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .system("not a regular file") }
+        guard status.st_size > 0 else { throw .empty }
+    }
+
+    /// Files that were made before free pages could be given back in steps are written anew, once, while they are small.
+    /// Where there is no room for that they stay as they are: no more than space is lost.
+    private func makeShrinkable(_ database: Database) {
+        guard (try? database.pragma("PRAGMA auto_vacuum")) != 2 else { return }
+        _ = try? database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _ = try? database.execute("VACUUM")
     }
 
     private func create() throws(MigrationError) {
@@ -108,15 +139,7 @@ package struct Migrator: Sendable {
         let target = "\(path).before-\(Self.padded(number))"
         let part = "\(target).part"
         unlink(part)
-        // SQLite would make the file readable for all; it takes an empty one as it is.
-        let descriptor = Glibc.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .system(Self.words("cannot make the backup")) }
-        close(descriptor)
-        do { try database.execute("VACUUM INTO ?", part) } catch {
-            unlink(part)
-            throw .backup(error)
-        }
-        try Self.sync(part)
+        do { try database.copy(into: part) } catch { throw .backup(error) }
         guard rename(part, target) == 0 else { throw .system(Self.words("cannot name the backup")) }
         try Self.sync(folder)
     }

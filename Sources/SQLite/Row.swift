@@ -5,7 +5,7 @@ import CSQLite
 /// Types are exact: tables are STRICT, so another type than the one asked for means a wrong query or a damaged file,
 /// and is an error.
 package struct Row: ~Copyable {
-    private let statement: OpaquePointer
+    let statement: OpaquePointer
 
     init(_ statement: OpaquePointer) {
         self.statement = statement

@@ -33,7 +33,8 @@ package struct SQLiteError: Error, Sendable, Equatable, CustomStringConvertible 
 
     package var isBusy: Bool { code == SQLITE_BUSY || code == SQLITE_LOCKED }
     package var isConstraint: Bool { code == SQLITE_CONSTRAINT }
-    package var isFull: Bool { code == SQLITE_FULL }
+    /// Also where the memory that connections share cannot grow, which SQLite calls an I/O error.
+    package var isFull: Bool { code == SQLITE_FULL || extendedCode == SQLITE_IOERR | (19 << 8) }
     package var isCorrupt: Bool { code == SQLITE_CORRUPT || code == SQLITE_NOTADB }
     package var isReadOnly: Bool { code == SQLITE_READONLY }
 

@@ -107,6 +107,7 @@ package final class Dialer: TransportHandler {
         case .failure(let error):
             lastFailure = DialFailure(error)
             next()
+        case .success(let transport) where transport.isWritable: finish(.success(transport))
         case .success(let transport):
             attempt = transport
             transport.handler = self

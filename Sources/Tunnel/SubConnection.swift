@@ -31,6 +31,10 @@ package final class SubConnection: TransportHandler {
     private let record: (any SubConnectionRecord)?
     private let totals: UnsafeMutablePointer<UInt64>?
     private var isHeld: Bool
+    private var isKeptAlive = false
+    private var isTunedForBulk = false
+    private static let shortLife: UInt64 = 10_000_000_000
+    private static let bulkBytes: UInt64 = 256 << 10
     /// What the other end counted.
     private var tally: ByteCounts?
     private(set) var isOver = false
@@ -109,8 +113,8 @@ package final class SubConnection: TransportHandler {
         case .success(let transport):
             self.transport = transport
             transport.handler = self
+            // Leaves with the next frame: nobody waits for it.
             link.multiplexer.accept(stream)
-            link.schedule()
             transportReady(transport, failed: false)
         }
     }
@@ -203,6 +207,10 @@ package final class SubConnection: TransportHandler {
         toSocket += UInt64(count)
         lastMoved = link.loop.now
         noteTotals()
+        if toSocket > Self.bulkBytes, !isTunedForBulk {
+            isTunedForBulk = true
+            transport?.tuneForBulk()
+        }
         link.consumed(stream, count)
     }
 
@@ -223,7 +231,8 @@ package final class SubConnection: TransportHandler {
     private func shutDownIfDrained() {
         guard hasLinkEnd, !hasShutDown, !isHeld, waiting == nil, let transport, !isOver else { return }
         hasShutDown = true
-        transport.shutdownWrite()
+        // With both directions at their end the close says it.
+        if !hasReadEnd { transport.shutdownWrite() }
         finishIfDone()
     }
 
@@ -257,6 +266,10 @@ package final class SubConnection: TransportHandler {
 
     /// Half-closed and silent for longer than is allowed.
     func sweep(now: UInt64, halfClosedIdle: UInt64) {
+        if !isKeptAlive, now - min(openedAt, now) > Self.shortLife {
+            isKeptAlive = true
+            transport?.keepAlive()
+        }
         guard hasReadEnd != hasLinkEnd, now - min(lastMoved, now) > halfClosedIdle else { return }
         abort(.idle)
     }

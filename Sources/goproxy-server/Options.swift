@@ -1,6 +1,7 @@
 import Flags
 import Fleet
 import Reactor
+import Records
 import Tunnel
 
 /// The command line of goproxy-server.
@@ -16,7 +17,13 @@ struct Options: Sendable {
     var allowWeakUUID = false
     var printsNewUUID = false
     var isVerbose = false
-    var history = ManagedServer.HistorySettings()
+    var history = Self.defaultHistory
+
+    private static let defaultHistory = {
+        var history = ManagedServer.HistorySettings()
+        history.retention.keepSeconds = 365 * 86_400
+        return history
+    }()
 
     private static let mappingHelp = """
         as JSON: {"Listen":{"Domain":"tcp","Addr":"0.0.0.0:1080"},"Forward":{"Domain":"tcp","Addr":"127.0.0.1:80"}}
@@ -71,11 +78,11 @@ struct Options: Sendable {
             .duration(
                 "history-keep", help: "how long the history is kept; 0s: for ever", default: "365d",
                 in: .zero ... .seconds(36_500 * 86_400)
-            ) { $0.history.keepSeconds = $1 == .zero ? nil : $1.components.seconds },
+            ) { $0.history.retention.keepSeconds = $1 == .zero ? nil : $1.components.seconds },
             .custom(
                 "history-max", value: "size",
                 help: "size of the database, such as 10GB, from which on the oldest history goes; 0: none",
-                default: "0", parse: size, set: { $0.history.maximumBytes = $1 == 0 ? nil : $1 }),
+                default: "0", parse: size, set: { $0.history.retention.maximumBytes = $1 == 0 ? nil : $1 }),
             .bool("allow-weak-uuid", help: "accept a credential that can be guessed") {
                 $0.allowWeakUUID = $1
             },

@@ -3,7 +3,9 @@ import Control
 import Fleet
 import Foundation
 import HTTP
+import Histories
 import Records
+import SQLite
 import Support
 import Synchronization
 
@@ -42,6 +44,29 @@ final class AdminFixture {
         fleet.store.withLock { $0 = nil }
         server.store.close()
         self.server = nil
+    }
+
+    /// A history of so many connections, from id 1 on, and as many of them open now as the fleet is told.
+    func makeHistory(_ count: Int, seed: UInt64 = 31, open: Int = 0) throws -> HistoryRows {
+        if server == nil { try Store.open(directory: directory).close() }
+        var rows = HistoryRows(seed: seed, routes: 12, connections: count, hasHoles: false)
+        try rows.write(to: "\(directory)/\(Store.fileName)")
+        let live = rows.connections.filter { $0.end == nil }.prefix(open).map { one in
+            LiveConnection(
+                id: one.id, nodeID: one.route.nodeID, node: one.route.node, mapping: one.route.mapping,
+                listener: one.route.name, kind: one.route.kind, client: "203.0.113.9:51514",
+                target: one.route.target, openedAt: Timestamp(microseconds: one.at), bytesUp: 1_200_000,
+                bytesDown: 88_000, bytesPerSecondUp: 500, bytesPerSecondDown: 0)
+        }
+        fleet.open.withLock { $0 = live }
+        return rows
+    }
+
+    /// Rows by their own SQL.
+    func insert(_ script: String) throws {
+        let database = try Database(path: "\(directory)/\(Store.fileName)", mode: .readWrite)
+        _ = try database.pragma("PRAGMA wal_autocheckpoint = 0")
+        try database.run(script: script)
     }
 
     struct Outcome {

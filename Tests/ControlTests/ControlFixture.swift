@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import HTTP
+import Histories
 import Records
 import Support
 import Synchronization
@@ -61,6 +62,14 @@ final class ControlFixture: Sendable {
         return try ask("POST", "/v1/mappings", body).value("id")
     }
 
+    /// A history of so many connections, from id 1 on.
+    @discardableResult
+    func makeHistory(_ count: Int, seed: UInt64 = 21) throws -> HistoryRows {
+        var rows = HistoryRows(seed: seed, routes: 12, connections: count, hasHoles: false)
+        try rows.write(to: "\(directory)/\(Store.fileName)")
+        return rows
+    }
+
     /// What the node's side says of a mapping, as the server would write it.
     func observe(_ id: UInt32, _ state: ObservedState.State, revision: Int64) throws {
         try store.write(actor: .server) { (transaction) throws(RecordsError) in
@@ -94,6 +103,17 @@ extension HTTPResponse {
     var names: [String] {
         let list = try? JSONSerialization.jsonObject(with: Data(body)) as? [[String: Any]]
         return (list ?? []).compactMap { $0["name"] as? String }
+    }
+}
+
+extension LiveConnection {
+    static func sample(_ id: Int64, node: String = "edge-01", up: UInt64 = 10, down: UInt64 = 20)
+        -> LiveConnection
+    {
+        LiveConnection(
+            id: id, nodeID: HistoryRows.nodeID(0), node: node, mapping: 3, listener: "web", kind: .listener,
+            client: "203.0.113.9:51514", target: "127.0.0.1:80", openedAt: Timestamp(microseconds: 1_000_000),
+            bytesUp: up, bytesDown: down, bytesPerSecondUp: 1, bytesPerSecondDown: 2)
     }
 }
 

@@ -36,13 +36,34 @@ struct RouteTests {
         ("DELETE", "/v1/mappings/{mapping}", "/v1/mappings/1", "", 200),
         ("GET", "/v1/status", "/v1/status", "", 200),
         ("DELETE", "/v1/nodes/{node}", "/v1/nodes/edge-7", "", 200),
+        (
+            "GET", "/v1/history",
+            "/v1/history?since=2020-01-01T00:00:00Z&node=edge-01&client=203.0.0.0%2F16&minBytes=1&order=oldest",
+            "",
+            200
+        ),
+        ("GET", "/v1/history/top", "/v1/history/top?by=listener&open=false&limit=3", "", 200),
+        ("GET", "/v1/history/stats", "/v1/history/stats", "", 200),
+        ("GET", "/v1/history/{connection}", "/v1/history/7", "", 200),
+        ("GET", "/v1/connections", "/v1/connections?listener=web", "", 200),
+        (
+            "POST", "/v1/connections/{connection}/kill", "/v1/connections/7/kill", #"{"reason":"asked to"}"#,
+            200
+        ),
         ("GET", "/v1/audit", "/v1/audit?since=2020-01-01T00:00:00Z&limit=1000", "", 200),
         ("GET", "/v1/openapi.json", "/v1/openapi.json", "", 200),
+        ("POST", "/v1/holds", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":"case 4711"}"#, 201),
+        ("GET", "/v1/holds", "/v1/holds?released=true", "", 200),
+        ("POST", "/v1/history/prune", "/v1/history/prune", #"{"before":"2020-01-01T00:00:00Z"}"#, 200),
+        ("POST", "/v1/holds/{hold}/release", "/v1/holds/1/release", "", 200),
+        ("POST", "/v1/backups", "/v1/backups", #"{"file":"/backup/a.db","bytes":4096}"#, 201),
     ]
 
     @Test(arguments: [false, true])
     func `every route answers as the document says`(throughSocket: Bool) throws {
         let fixture = try ControlFixture()
+        try fixture.makeHistory(300)
+        fixture.fleet.state.withLock { $0.connections = [.sample(7)] }
         let schema = try JSONSchema(document: fixture.ask("GET", "/v1/openapi.json").body)
         let socket = fixture.directory + "/control.sock"
         let server = try HTTPServer(unixSocket: socket) { [service = fixture.service] in service.handle($0) }
@@ -142,7 +163,52 @@ struct RouteTests {
             "conflict"
         ),
         ("DELETE", "/v1/mappings/no%2Fsuch", "", 404, "not-found"),
+        ("POST", "/v1/history/prune", #"{"before":"yesterday"}"#, 400, "invalid"),
+        ("POST", "/v1/history/prune", #"{"before":"2999-01-01T00:00:00Z"}"#, 400, "invalid"),
+        ("POST", "/v1/history/prune", "{}", 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":""}"#, 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"2026-08-01T00:00:00Z","reason":"a\nb"}"#, 400, "invalid"),
+        ("POST", "/v1/holds", #"{"since":"soon","reason":"a"}"#, 400, "invalid"),
+        ("GET", "/v1/holds?released=maybe", "", 400, "invalid"),
+        ("POST", "/v1/holds/7/release", "", 404, "not-found"),
+        ("POST", "/v1/holds/x/release", "", 404, "not-found"),
+        ("POST", "/v1/backups", #"{"file":"","bytes":1}"#, 400, "invalid"),
+        ("POST", "/v1/backups", #"{"file":"/a","bytes":-1}"#, 400, "invalid"),
         ("GET", "/v1/audit?since=yesterday", "", 400, "invalid"),
+        ("GET", "/v1/audit?until=2026", "", 400, "invalid"),
+        ("GET", "/v1/audit?node=nobody", "", 404, "not-found"),
+        ("GET", "/v1/history?since=yesterday", "", 400, "invalid"),
+        ("GET", "/v1/history?until=1", "", 400, "invalid"),
+        ("GET", "/v1/history?at=2026-13-01T00:00:00Z", "", 400, "invalid"),
+        ("GET", "/v1/history?node=nobody", "", 404, "not-found"),
+        ("GET", "/v1/history?listener=nothing", "", 404, "not-found"),
+        ("GET", "/v1/history?client=10.0.0.0%2F33", "", 400, "invalid"),
+        ("GET", "/v1/history?client=%1b[31m", "", 400, "invalid"),
+        ("GET", "/v1/history?result=idle,bored", "", 400, "invalid"),
+        ("GET", "/v1/history?result=", "", 400, "invalid"),
+        ("GET", "/v1/history?minBytes=-1", "", 400, "invalid"),
+        ("GET", "/v1/history?minBytes=1MB", "", 400, "invalid"),
+        ("GET", "/v1/history?open=yes", "", 400, "invalid"),
+        ("GET", "/v1/history?limit=1001", "", 400, "invalid"),
+        ("GET", "/v1/history?cursor=x", "", 400, "invalid"),
+        ("GET", "/v1/history?cursor=-1", "", 400, "invalid"),
+        ("GET", "/v1/history?order=sideways", "", 400, "invalid"),
+        ("GET", "/v1/history?wait=51", "", 400, "invalid"),
+        ("GET", "/v1/history?wait=0&cursor=12", "", 400, "invalid"),
+        ("GET", "/v1/history?wait=0&cursor=1.2.x", "", 400, "invalid"),
+        ("GET", "/v1/history?wait=0&at=2026-08-22T09:14:03Z", "", 400, "invalid"),
+        ("GET", "/v1/history?offset=10", "", 400, "invalid"),
+        ("GET", "/v1/history/top?by=shoe", "", 400, "invalid"),
+        ("GET", "/v1/history/top?sort=name", "", 400, "invalid"),
+        ("GET", "/v1/history/99", "", 404, "not-found"),
+        ("GET", "/v1/history/x", "", 400, "invalid"),
+        ("GET", "/v1/history/0", "", 400, "invalid"),
+        ("GET", "/v1/connections?node=nobody", "", 404, "not-found"),
+        ("POST", "/v1/connections/7/kill", "", 400, "invalid"),
+        ("POST", "/v1/connections/7/kill", #"{"reason":" "}"#, 400, "invalid"),
+        ("POST", "/v1/connections/7/kill", #"{"reason":7}"#, 400, "invalid"),
+        ("POST", "/v1/connections/x/kill", #"{"reason":"r"}"#, 400, "invalid"),
+        ("POST", "/v1/connections/7/kill", #"{"reason":"r"}"#, 404, "not-found"),
         ("GET", "/v1/audit?limit=0", "", 400, "invalid"),
         ("GET", "/v1/audit?cursor=-1", "", 400, "invalid"),
     ]

@@ -73,8 +73,9 @@ struct BadInputTests {
 
     @Test func `places that are not there answer 404, whatever they are called`() throws {
         try withFleet { fleet in
-            try fleet.addNode("edge-07")
-            for text in Self.evil where !text.isEmpty && text.utf8.count < 10_000 {
+            // A beginning of the id is a name of the node too.
+            let id = try fleet.admin("node", "add", "edge-07").text("id")
+            for text in Self.evil where !text.isEmpty && text.utf8.count < 10_000 && !id.hasPrefix(text) {
                 for (method, path) in [
                     ("GET", "/v1/nodes/\(text.escaped)"), ("DELETE", "/v1/nodes/\(text.escaped)"),
                     ("POST", "/v1/nodes/\(text.escaped)/disable"), ("GET", "/v1/mappings/\(text.escaped)"),

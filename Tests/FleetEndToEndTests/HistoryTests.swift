@@ -180,6 +180,29 @@ struct HistoryTests {
     }
 }
 
+@Suite(.light)
+struct RefusalCountTests {
+    @Test func `who got nothing is counted by cause, also when the server is killed`() throws {
+        try withFleet { fleet in
+            let (_, node) = try fleet.joinNode("edge-07")
+            let nobody = try fleet.open(.listener, of: "edge-07", to: .tcp("127.0.0.1:\(try freePort())"))
+            for _ in 0..<3 { try Socket.connect(to: nobody.entrance).requireEnd() }
+            let stranger = try fleet.startNode(UUID().uuidString.lowercased())
+            try fleet.server.waitForLog("handshake-failed", where: ["reason": "unknown credential"])
+            stranger.kill()
+            node.kill()
+            try fleet.server.waitForLog("link-down")
+            for _ in 0..<5 { try Socket.connect(to: nobody.entrance).requireEnd() }
+            fleet.server.kill()
+            try fleet.resumeServer()
+            #expect(try fleet.refusals("target-refused") == 3)
+            #expect(try fleet.refusals("node-away") == 5)
+            #expect(try fleet.refusals("unknown-node") >= 1)
+            #expect(try fleet.refusals("wrong-credential") == 0)
+        }
+    }
+}
+
 @Suite
 struct ReasonTests {
     @Test func `each reason of the wire has the same word in the records`() {

@@ -27,8 +27,8 @@ import Testing
         let (a1, a2) = try pair()
         let (b1, b2) = try pair()
         let handlers = [Handler(), Handler()]
-        poller.add(a1, handlers[0], edgeTriggered: true)
-        poller.add(b1, handlers[1], edgeTriggered: true)
+        poller.add(a1, handlers[0], .readableAndWritable)
+        poller.add(b1, handlers[1], .readableAndWritable)
         let new = Handler()
         var reopened: (Int32, Int32)?
         // Whichever of the two is told first closes the other, whose number a new socket gets.
@@ -43,7 +43,7 @@ import Testing
                 }
                 reopened = opened
                 #expect(opened.0 == other || opened.1 == other)
-                poller.add(other, new, edgeTriggered: true)
+                poller.add(other, new, .readableAndWritable)
             }
         }
         for end in [a2, b2] { #expect(write(end, "x", 1) == 1) }
@@ -60,7 +60,7 @@ import Testing
         let poller = try EpollPoller()
         let (one, other) = try pair()
         let handler = Handler()
-        poller.add(one, handler, edgeTriggered: false)
+        poller.add(one, handler, .readableLevel)
         #expect(write(other, "x", 1) == 1)
         poller.wait(deadline: 0)
         poller.remove(one)
@@ -73,8 +73,8 @@ import Testing
         let (a1, a2) = try pair()
         let (b1, b2) = try pair()
         let (level, edge) = (Handler(), Handler())
-        poller.add(a1, level, edgeTriggered: false)
-        poller.add(b1, edge, edgeTriggered: true)
+        poller.add(a1, level, .readableLevel)
+        poller.add(b1, edge, .readableAndWritable)
         for end in [a2, b2] { #expect(write(end, "x", 1) == 1) }
         for _ in 0..<3 {
             poller.wait(deadline: 0)

@@ -45,11 +45,11 @@ struct CrashTests {
     }
 
     /// What it printed before it died.
-    private func runAndKill(afterLines count: Int) throws -> [String] {
+    private func runAndKill(afterLines count: Int, _ arguments: String...) throws -> [String] {
         let process = Process()
         let pipe = Pipe()
         process.executableURL = try Self.helper()
-        process.arguments = [scratch.directory]
+        process.arguments = [scratch.directory] + arguments
         process.standardOutput = pipe
         try process.run()
         var output = Data()
@@ -65,6 +65,53 @@ struct CrashTests {
         // A line may be cut by the end; only a whole one is a promise.
         let whole = output.lastIndex(of: 10).map { output[...$0] } ?? Data()
         return String(decoding: whole, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    /// The history's promise: what was told durable is there, and what a slot held is recovered, with at most the one store
+    /// that the kill came into.
+    @Test(.timeLimit(.minutes(5)))
+    func `killed at 50 moments, no connection is lost and every count is right`() throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = seed
+        var opened: Set<Int64> = []
+        var closed: Set<Int64> = []
+        var moved: [Int64: Int64] = [:]
+        for round in 0..<50 {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            for line in try runAndKill(afterLines: Int(random >> 33) % 3_000, "history") {
+                let words = line.split(separator: " ")
+                let id = try #require(Int64(words[1]))
+                switch words[0] {
+                case "opened": opened.insert(id)
+                case "closed": closed.insert(id)
+                default: moved[id] = Int64(words[2])
+                }
+            }
+            try scratch.store().close()
+            var kept: Set<Int64> = []
+            try scratch.database().forEach("SELECT id, up, down, flags, reason FROM history") {
+                (row) throws(SQLiteError) in
+                let id = try row.integer(0)
+                kept.insert(id)
+                // NULL, where a connection is not closed, is an error here.
+                let (up, down) = (try row.integer(1), try row.integer(2))
+                let told = moved[id] ?? 0
+                let isRecovered = try row.integer(3) == 1
+                if closed.contains(id), isRecovered { Issue.record("\(id) was closed, seed \(seed)") }
+                let isRight =
+                    isRecovered
+                    ? [told, told + 1_000].contains(up) && [3 * up, 3 * up - 3_000].contains(down)
+                    : up == told
+                if !isRight {
+                    Issue.record("\(id): \(up) and \(down), told \(told), round \(round) of seed \(seed)")
+                }
+            }
+            #expect(opened.subtracting(kept) == [], "round \(round) of seed \(seed)")
+            #expect(try scratch.chainFaults() == [], "round \(round) of seed \(seed)")
+        }
+        let recovered = try scratch.rows("SELECT count(*) FROM closed WHERE flags = 1", columns: 1)[0]
+        print("\(opened.count) connections durable in 50 processes that were killed, \(recovered) recovered")
+        #expect(opened.count > 100)
     }
 
     private func written(_ store: Store) throws -> Set<String> {

@@ -119,9 +119,10 @@ struct NodeTests {
         #expect(audit[7].mapping == mapping.id)
         let rest = try store.read { (r) throws(RecordsError) in try r.audit(cursor: audit[4].id, limit: 2) }
         #expect(rest.map(\.action) == ["node-rotate", "mapping-add"])
-        let ofNode = try store.read { (r) throws(RecordsError) in try r.audit(nodeID: id) }
+        let ofNode = try store.read { (r) throws(RecordsError) in try r.audit(AuditFilter(node: id)) }
         #expect(ofNode.count == 9)
-        let later = try store.read { (r) throws(RecordsError) in try r.audit(since: audit[9].at) }
+        let later = try store.read { (r) throws(RecordsError) in try r.audit(AuditFilter(since: audit[9].at))
+        }
         #expect(later.last == audit[9])
         #expect(try store.read { (r) throws(RecordsError) in try r.newestAudit(limit: 1) } == [audit[9]])
     }

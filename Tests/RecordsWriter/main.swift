@@ -1,9 +1,11 @@
-// records-writer DIR: for the crash test of Records. Prints a line for each write that was acknowledged, until it is killed.
+// records-writer DIR [history]: for the crash tests of Records. Prints a line for each write that was acknowledged, or for what
+// the history may be relied on for, until it is killed.
 import Glibc
 import Records
 
 let threads = 4
 do {
+    if CommandLine.arguments.count > 2 { try runHistory(CommandLine.arguments[1]) }
     let store = try Store.open(directory: CommandLine.arguments[1])
     let run = Int(getpid())
     let place = Place(addr: "127.0.0.1:0")
@@ -11,7 +13,7 @@ do {
     for number in 1..<threads { startWriting(store, node.id, "\(run).\(number)", place) }
     keepWriting(store, node.id, "\(run).0", place)
 } catch {
-    say("\(error)", to: STDERR_FILENO)
+    say("\(error)\n", to: STDERR_FILENO)
     exit(1)
 }
 
@@ -29,10 +31,10 @@ func keepWriting(_ store: Store, _ nodeID: String, _ writer: String, _ place: Pl
                 _ = try transaction.removeMapping(mapping.id)
             }
         } catch {
-            say("\(error)", to: STDERR_FILENO)
+            say("\(error)\n", to: STDERR_FILENO)
             exit(1)
         }
-        say(mark, to: STDOUT_FILENO)
+        say("\(mark)\n", to: STDOUT_FILENO)
     }
 }
 
@@ -51,8 +53,8 @@ func startWriting(_ store: Store, _ nodeID: String, _ writer: String, _ place: P
         }, box.toOpaque())
 }
 
-func say(_ line: String, to descriptor: Int32) {
-    let bytes = Array("\(line)\n".utf8)
+func say(_ lines: String, to descriptor: Int32) {
+    let bytes = Array(lines.utf8)
     // One call: lines of several threads never mix.
     _ = Glibc.write(descriptor, bytes, bytes.count)
 }

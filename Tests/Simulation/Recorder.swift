@@ -21,6 +21,7 @@ package final class Recorder: TransportHandler {
 
     package init(_ transport: any StreamTransport) {
         self.transport = transport
+        isConnected = transport.isWritable
         transport.handler = self
     }
 

@@ -109,6 +109,17 @@ extension ManagedFleet {
     }
 }
 
+extension ManagedFleet {
+    /// How many were refused for this cause, in all minutes that are on record.
+    func refusals(_ cause: String) throws -> Int64 {
+        try withDatabase { database in
+            try database.query(
+                "SELECT count FROM notes WHERE kind = 'refusals' AND detail = ?", cause
+            ) { (row) throws(SQLiteError) in try row.integer(0) }.reduce(0, +)
+        }
+    }
+}
+
 extension Socket {
     /// Of this end.
     func localPort() throws -> Int { try Endpoint(boundTo: descriptor, domain: "tcp").port }

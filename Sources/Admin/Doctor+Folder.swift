@@ -1,0 +1,142 @@
+import Glibc
+import Records
+
+/// The data folder and what lies in it.
+extension Doctor {
+    mutating func folder() {
+        var status = stat()
+        guard stat(directory, &status) == 0 else {
+            return fail("folder", "\(directory): \(reason())", "check --data, or run it as the server's user")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            return fail("folder", "\(directory) is no folder", "check --data")
+        }
+        let mode = octal(status.st_mode)
+        guard status.st_mode & 0o077 == 0 else {
+            return fail("folder", "\(directory): others may enter it (\(mode))", "chmod 700 \(directory)")
+        }
+        guard access(directory, R_OK | W_OK | X_OK) == 0 else {
+            return fail("folder", "\(directory): \(reason())", "run it as the server's user or as root")
+        }
+        ok("folder", "\(directory) (\(mode))")
+    }
+
+    /// Nobody else's business; the socket alone may be opened to a group.
+    mutating func files() {
+        var wide: [String] = []
+        var strangers: [String] = []
+        var count = 0
+        var folder = stat()
+        _ = stat(directory, &folder)
+        for name in Self.names(in: directory) {
+            var status = stat()
+            guard lstat("\(directory)/\(name)", &status) == 0 else { continue }
+            count += 1
+            let allowed: mode_t = status.st_mode & S_IFMT == S_IFSOCK ? 0o770 : 0o700
+            if status.st_mode & 0o777 & ~allowed != 0 { wide.append("\(name) (\(octal(status.st_mode)))") }
+            if status.st_uid != folder.st_uid { strangers.append(name) }
+        }
+        if !wide.isEmpty {
+            fail(
+                "files", "others may read \(wide.joined(separator: ", "))",
+                "chmod go= \(wide.map { "\(directory)/\($0.prefix { $0 != " " })" }.joined(separator: " "))")
+        }
+        if !strangers.isEmpty {
+            warn(
+                "files", "\(strangers.joined(separator: ", ")): of another user than the folder",
+                "chown them to the server's user")
+        }
+        if wide.isEmpty, strangers.isEmpty { ok("files", "\(count), for their owner alone") }
+    }
+
+    mutating func keys() {
+        for (name, what) in [
+            ("server.key", "nodes that know its fingerprint refuse a new one"),
+            ("seal.key", "without it no node can log in"),
+        ] {
+            var status = stat()
+            guard lstat("\(directory)/\(name)", &status) == 0 else {
+                // Made at the first start.
+                guard hasDatabase else { continue }
+                fail("keys", "\(name) is missing: \(what)", "put it back from where it is kept")
+                continue
+            }
+            guard status.st_size == 32 else {
+                fail(
+                    "keys", "\(name) holds \(status.st_size) bytes, not 32",
+                    "put it back from where it is kept")
+                continue
+            }
+            ok("keys", "\(name) is there: keep a copy apart from the backups")
+        }
+        var status = stat()
+        guard lstat("\(directory)/seal-verify.key", &status) == 0 else { return }
+        warn(
+            "keys", "seal-verify.key lies beside the database: who can write here could forge what it proves",
+            "move it to another machine, for goproxy-admin audit verify --key")
+    }
+
+    mutating func lock() {
+        switch (holder, status) {
+        case (let holder?, .some):
+            ok("server", "running, process \(holder)")
+        case (let holder?, nil):
+            let name = Self.text(of: "/proc/\(holder)/comm").filter { $0 != "\n" }
+            warn(
+                "server", "process \(holder) (\(name)) has the records, but nobody answers at control.sock",
+                "wait if it has just started, else look at its log")
+        case (nil, .some):
+            ok("server", "running")
+        case (nil, nil):
+            ok("server", "not running; nobody has the records")
+        }
+        guard let since = status?.failingSince else { return }
+        fail(
+            "records",
+            "nothing can be recorded since \(TimeText.both(since, now: now)): \(status?.failure ?? "")",
+            "connections are refused meanwhile: see the other lines, and the server's log")
+    }
+
+    var hasDatabase: Bool {
+        var status = stat()
+        return lstat("\(directory)/\(Store.fileName)", &status) == 0
+    }
+
+    /// Who holds `lock`, as the kernel tells: trying to take it could refuse a server that starts just then.
+    static func lockHolder(_ directory: String) -> Int32? {
+        var status = stat()
+        guard lstat("\(directory)/lock", &status) == 0 else { return nil }
+        // 1: FLOCK  ADVISORY  WRITE 812 fe:01:131085 0 EOF
+        for line in text(of: "/proc/locks").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count >= 6, words[1] == "FLOCK", words[5].hasSuffix(":\(status.st_ino)"),
+                let pid = Int32(words[4]), pid > 0
+            else { continue }
+            let device = words[5].split(separator: ":").prefix(2).compactMap { UInt($0, radix: 16) }
+            // Some file systems show another device here; the number alone is nearly always right.
+            if device.count == 2, device[0] == major(status.st_dev), device[1] != minor(status.st_dev) {
+                continue
+            }
+            return pid
+        }
+        return nil
+    }
+
+    private static func major(_ device: dev_t) -> UInt { (device >> 8) & 0xfff }
+    private static func minor(_ device: dev_t) -> UInt { (device & 0xff) | ((device >> 12) & 0xfff00) }
+
+    static func names(in directory: String) -> [String] {
+        guard let folder = opendir(directory) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    func octal(_ mode: mode_t) -> String { "mode " + String(mode & 0o777, radix: 8) }
+}

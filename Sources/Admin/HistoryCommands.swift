@@ -1,0 +1,205 @@
+import Control
+import Flags
+import FoundationEssentials
+import Records
+
+/// `goproxy-admin history …`
+enum HistoryCommands {
+    static func list(_ session: Session) throws(AdminError) {
+        let arguments = session.arguments
+        let history = arguments.history
+        try check(arguments)
+        let filters = try query(session)
+        let printer = HistoryPrinter(session)
+        if history.follows { return try follow(session, filters, printer) }
+        guard history.isOldestFirst else {
+            let limit = arguments.limit ?? 100
+            let (entries, older) = try newest(session, filters, before: history.cursor, limit: limit)
+            printer.write(entries)
+            printer.finish()
+            if let older, arguments.output == .table {
+                session.console.writeError("There are older ones: add --cursor \(older)\n")
+            }
+            return
+        }
+        var left = arguments.limit ?? .max
+        var cursor = history.cursor.map { String($0) }
+        repeat {
+            let page = try self.page(session, filters + [("order", "oldest")], cursor, limit: left)
+            printer.write(page.entries)
+            left -= page.entries.count { !$0.isGap }
+            cursor = page.next
+        } while cursor != nil && left > 0 && !session.console.isOutputGone()
+        printer.finish()
+    }
+
+    static func show(_ session: Session) throws(AdminError) {
+        try checkZone(session.arguments)
+        let json = try session.ask("GET", "history", session.target)
+        try session.print(json) { () throws(AdminError) in
+            let record: ConnectionRecord = try session.decode(json)
+            let text = HistoryText(isLocal: session.arguments.history.isLocal)
+            let counts = { (up: Int64?, down: Int64?) in
+                up.flatMap { up in down.map { "\(up) up, \($0) down" } }
+            }
+            return fields([
+                ("id", String(record.id)), ("opened", text.time(record.openedAt)),
+                ("closed", record.closedAt.map(text.time) ?? "open"),
+                ("duration", record.durationSeconds.map(HistoryText.duration)), ("node", record.node),
+                ("node id", record.nodeID), ("credential", record.credential), ("listener", record.listener),
+                ("mapping", "\(record.mapping), a \(record.kind.words) on \(record.listen)"),
+                ("client", record.client), ("target", record.target),
+                ("bytes", counts(record.bytesUp, record.bytesDown)),
+                ("as the node counted", counts(record.nodeBytesUp, record.nodeBytesDown)),
+                ("ended by", record.side), ("end", record.reason),
+                ("flags", record.flags.joined(separator: ", ")),
+            ])
+        }
+    }
+
+    static func top(_ session: Session) throws(AdminError) {
+        let arguments = session.arguments
+        try checkZone(arguments)
+        let json = try session.ask(
+            "GET", "history", "top",
+            query: try query(session) + [
+                ("by", arguments.history.by.rawValue), ("sort", arguments.history.sort),
+                ("limit", String(arguments.limit ?? 10)), ("timeout", "50"),
+            ], timeout: .seconds(70))
+        let top: TopAnswer = try session.decode(json)
+        try session.print(json) { () throws(AdminError) in
+            var table = session.makeTable(
+                [arguments.history.by.rawValue.uppercased(), "CONNECTIONS", "UP", "DOWN"],
+                rightAligned: ["CONNECTIONS", "UP", "DOWN"])
+            for entry in top.entries {
+                table.append([
+                    TextTable.Cell(entry.name), "\(String(entry.connections))", "\(bytesText(entry.bytesUp))",
+                    "\(bytesText(entry.bytesDown))",
+                ])
+            }
+            table.append([
+                TextTable.Cell("all \(top.names)"), "\(String(top.connections))", "\(bytesText(top.bytesUp))",
+                "\(bytesText(top.bytesDown))",
+            ])
+            return table.text
+        }
+        guard !top.complete else { return }
+        let text = HistoryText(isLocal: arguments.history.isLocal)
+        throw AdminError(
+            "timed-out", "the time was over: counted back to \(top.from.map(text.time) ?? "nothing") only",
+            hint: "give --since for less")
+    }
+
+    static func stats(_ session: Session) throws(AdminError) {
+        let json = try session.ask("GET", "history", "stats", timeout: .seconds(70))
+        try session.print(json) { () throws(AdminError) in
+            let stats: HistoryStatsAnswer = try session.decode(json)
+            let now = session.console.now()
+            let refusals = stats.refusals.map { "\($0.count) \($0.cause)" }.joined(separator: ", ")
+            var lines: [(String, String?)] = [
+                ("connections", "\(stats.connections), \(stats.open) of them open"),
+                ("bytes", "\(stats.bytesUp) up, \(stats.bytesDown) down"),
+                ("refusals", refusals.isEmpty ? "none" : refusals), ("gaps", String(stats.gaps)),
+                ("oldest", stats.oldest.map { TimeText.both($0, now: now) }),
+                ("newest", stats.newest.map { TimeText.both($0, now: now) }),
+                ("rows", stats.rows.map { "\($0.count) \($0.table)" }.joined(separator: ", ")),
+                ("database", "\(bytesText(Int64(stats.databaseBytes)))"),
+            ]
+            for head in stats.heads { lines.append(("head of \(head.table)", "\(head.id):\(head.hash)")) }
+            return fields(lines)
+        }
+    }
+
+    // MARK: Pages
+
+    /// The newest of a filter, the oldest of them first; and the id to go on with if there are more.
+    private static func newest(
+        _ session: Session, _ filters: [(String, String)], before: Int64?, limit: Int
+    ) throws(AdminError) -> (entries: [HistoryLine], older: String?) {
+        var entries: [HistoryLine] = []
+        var left = limit
+        var cursor = before.map { String($0) }
+        repeat {
+            let page = try page(session, filters, cursor, limit: left)
+            entries += page.entries
+            left -= page.entries.count { !$0.isGap }
+            cursor = page.next
+        } while cursor != nil && left > 0 && !session.console.isOutputGone()
+        return (entries.reversed(), cursor)
+    }
+
+    private static func page(
+        _ session: Session, _ filters: [(String, String)], _ cursor: String?, limit: Int
+    ) throws(AdminError) -> (entries: [HistoryLine], next: String?) {
+        let query =
+            filters + [("limit", String(min(limit, Limits.page)))] + (cursor.map { [("cursor", $0)] } ?? [])
+        return try HistoryLine.page(try session.ask("GET", "history", query: query), session)
+    }
+
+    /// First where the history ends, then what was before it, then what comes after it: nothing is missed between the two.
+    private static func follow(
+        _ session: Session, _ filters: [(String, String)], _ printer: HistoryPrinter
+    ) throws(AdminError) {
+        let start = try HistoryLine.page(
+            try session.ask("GET", "history", query: filters + [("wait", "0")]), session)
+        guard var cursor = start.next, let end = cursor.split(separator: ".").first.flatMap({ Int64($0) })
+        else {
+            throw AdminError("protocol", "the server's answer is not what this program knows")
+        }
+        let limit = session.arguments.limit ?? 10
+        printer.write(try newest(session, filters, before: end + 1, limit: limit).entries)
+        while !session.console.isOutputGone() {
+            let json = try session.askRunning(
+                "history", query: filters + [("wait", "20"), ("cursor", cursor)], timeout: .seconds(30))
+            let page = try HistoryLine.page(json, session)
+            printer.write(page.entries)
+            cursor = page.next ?? cursor
+        }
+    }
+
+    // MARK: Flags
+
+    private static func query(_ session: Session) throws(AdminError) -> [(String, String)] {
+        let (arguments, history, now) = (session.arguments, session.arguments.history, session.console.now())
+        var query: [(String, String)] = []
+        for (name, time) in [("since", arguments.since), ("until", history.until), ("at", history.at)] {
+            if let time { query.append((name, time.time(now: now, isLocal: history.isLocal).description)) }
+        }
+        let texts = [
+            ("node", arguments.node), ("listener", history.listener), ("client", history.client),
+            ("target", history.target), ("minBytes", history.minBytes.map { String($0) }),
+            ("open", history.isOpen ? "true" : nil),
+            (
+                "result",
+                history.results.isEmpty ? nil : history.results.map(\.rawValue).joined(separator: ",")
+            ),
+        ]
+        for (name, text) in texts {
+            if let text { query.append((name, text)) }
+        }
+        return query
+    }
+
+    private static func check(_ arguments: Arguments) throws(AdminError) {
+        let history = arguments.history
+        try checkZone(arguments)
+        guard history.follows else { return }
+        let others = [
+            ("--until", history.until != nil), ("--at", history.at != nil),
+            ("--cursor", history.cursor != nil),
+            ("--oldest", history.isOldestFirst),
+        ]
+        if let other = others.first(where: \.1)?.0 {
+            throw .usage(
+                "history: --follow and \(other) exclude each other", hint: "\(Verb.program) help history")
+        }
+        guard arguments.output != .json else {
+            throw .usage("history: --follow has no end, so it is no JSON document", hint: "-o jsonl")
+        }
+    }
+
+    private static func checkZone(_ arguments: Arguments) throws(AdminError) {
+        guard arguments.history.isUTC, arguments.history.isLocal else { return }
+        throw .usage("--utc and --local exclude each other")
+    }
+}

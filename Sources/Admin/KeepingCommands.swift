@@ -1,0 +1,156 @@
+import Control
+import Glibc
+import Records
+
+/// Pruning, holds, backups.
+enum KeepingCommands {
+    /// Pruning answers when it is done; a large history takes minutes.
+    private static let patience = Duration.seconds(86_400)
+
+    static func prune(_ session: Session) throws(AdminError) {
+        let arguments = session.arguments
+        guard let before = arguments.keeping.before?.time(now: session.console.now()) else {
+            throw .usage("history prune: missing --before", hint: "\(Verb.program) help history prune")
+        }
+        if !arguments.keeping.isDryRun {
+            try session.confirm(
+                "The history of connections that ended before \(TimeText.absolute(before)) will be deleted for good."
+            )
+        }
+        let json = try session.ask(
+            "POST", "history", "prune",
+            body: ["before": .string(before.description), "dryRun": .bool(arguments.keeping.isDryRun)],
+            timeout: patience)
+        try session.print(json) { () throws(AdminError) in
+            let report: PruneReport = try session.decode(json)
+            return words(report)
+        }
+    }
+
+    private static func words(_ report: PruneReport) -> String {
+        var lines: [String] = []
+        if let seal = report.seal, let until = report.until {
+            let verb = report.dryRun ? "Would delete" : "Deleted"
+            lines.append(
+                "\(verb) \(report.opened) openings and \(report.closed) closings, up to seal \(seal) of "
+                    + "\(TimeText.absolute(until)).")
+            if report.carried > 0 {
+                lines.append("\(report.carried) openings stay: their connections had not ended.")
+            }
+            if !report.dryRun {
+                lines.append("\(report.freedBytes) bytes given back to the file system.")
+            }
+        } else {
+            lines.append("Nothing goes: no sealed stretch is older than \(TimeText.absolute(report.before)).")
+        }
+        if let hold = report.heldBy { lines.append("Hold \(hold) keeps what is newer than its time.") }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    // MARK: Holds
+
+    static func addHold(_ session: Session) throws(AdminError) {
+        guard let since = session.arguments.since?.time(now: session.console.now()),
+            let reason = session.arguments.keeping.reason
+        else { throw .usage("hold add: needs --since and --reason", hint: "\(Verb.program) help hold add") }
+        let json = try session.ask(
+            "POST", "holds", body: ["since": .string(since.description), "reason": .string(reason)])
+        try session.print(json) { () throws(AdminError) in
+            let hold: Hold = try session.decode(json)
+            return "Hold \(hold.id): nothing since \(TimeText.absolute(hold.since)) is pruned.\n"
+        }
+    }
+
+    static func listHolds(_ session: Session) throws(AdminError) {
+        let released = session.arguments.keeping.showsReleased
+        let json = try session.ask("GET", "holds", query: released ? [("released", "true")] : [])
+        try session.print(json) { () throws(AdminError) in
+            let holds: [Hold] = try session.decode(json)
+            var table = session.makeTable(
+                ["ID", "SINCE", "MADE", "BY", "RELEASED", "REASON"], rightAligned: ["ID"])
+            for hold in holds {
+                table.append([
+                    "\(String(hold.id))", "\(TimeText.absolute(hold.since))",
+                    "\(TimeText.both(hold.at, now: session.console.now()))", TextTable.Cell(hold.actor),
+                    TextTable.Cell(hold.releasedAt.map { TimeText.absolute($0) }),
+                    TextTable.Cell(hold.reason),
+                ])
+            }
+            return table.text
+        }
+    }
+
+    static func releaseHold(_ session: Session) throws(AdminError) {
+        try session.confirm("What hold \(session.target) keeps may be pruned from now on.")
+        let json = try session.ask("POST", "holds", session.target, "release")
+        try session.print(json) { () throws(AdminError) in
+            let hold: Hold = try session.decode(json)
+            return "Released hold \(hold.id).\n"
+        }
+    }
+
+    // MARK: Backups
+
+    /// The copy gets its name when the audit has it: one that nobody wrote down is not made.
+    static func backup(_ session: Session) throws(AdminError) {
+        var json: [UInt8] = []
+        var refusal: AdminError?
+        do throws(RecordsError) {
+            let path = absolute(session.target)
+            _ = try Backup.make(of: session.directory, at: path, replaces: session.arguments.isForced) {
+                (backup) throws(RecordsError) in
+                do throws(AdminError) {
+                    json = try session.ask(
+                        "POST", "backups", body: ["file": .string(path), "bytes": .integer(backup.bytes)])
+                } catch {
+                    refusal = error
+                    throw RecordsError(.io, error.message)
+                }
+            }
+        } catch {
+            throw refusal ?? AdminError(error)
+        }
+        try session.print(json) { () throws(AdminError) in
+            let backup: BackupAnswer = try session.decode(json)
+            var text = "Backed up \(backup.bytes) bytes to \(safe(backup.file)), checked.\nNot in it:\n"
+            for (name, why) in Backup.keysLeftOut { text += "  \(name): \(why)\n" }
+            return text
+        }
+    }
+
+    static func restore(_ session: Session) throws(AdminError) {
+        try session.confirm(
+            """
+            The records in \(session.directory) become those of \(safe(session.target)); \
+            what was recorded since is kept in a file beside, and no longer shown.
+            """)
+        let restored: Restore
+        do throws(RecordsError) {
+            restored = try Restore.run(
+                from: session.target, into: session.directory, actor: ControlService.actor(uid: getuid()))
+        } catch {
+            throw AdminError(error)
+        }
+        let json: JSONValue = [
+            "file": .string(session.target), "schema": .integer(Int64(restored.schema)),
+            "knownUntil": .string(restored.knownUntil.description), "at": .string(restored.at.description),
+            "replaced": restored.replaced.map { .string($0) } ?? .null,
+        ]
+        try session.print(jsonText(json)) { () throws(AdminError) in
+            var text =
+                "Restored \(safe(session.target)). Nothing is known of the time from "
+                + "\(TimeText.absolute(restored.knownUntil)) to \(TimeText.absolute(restored.at)).\n"
+            if let replaced = restored.replaced {
+                text += "The database that was there is kept: \(safe(replaced))\n"
+            }
+            return text
+        }
+    }
+
+    /// The audit is read elsewhere, so the path is a whole one.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return "\(String(cString: folder))/\(path)"
+    }
+}

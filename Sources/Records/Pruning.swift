@@ -1,0 +1,206 @@
+import Digests
+import Glibc
+import Logging
+import SQLite
+
+extension Store {
+    /// Deletes the history of connections that ended before a time: whole sealed stretches, so that what is left can still be
+    /// verified, and nothing since the earliest hold. Returns when it is done and given back to the file system; one at a
+    /// time. Live writes go on: each step is a short transaction of its own, with a pause after it.
+    ///
+    /// Stopped half-way, by `close` or a failure, it leaves a history that can be verified; the next pruning ends it first.
+    package func prune(before: Timestamp, dryRun: Bool = false, actor: Actor) throws(RecordsError)
+        -> PruneReport
+    {
+        var report = PruneReport(before: before, dryRun: dryRun)
+        try keeping.alone { () throws(RecordsError) in
+            try Pruner(store: self, actor: actor).run(.before(before), &report)
+        }
+        return report
+    }
+
+    /// Deletes the oldest history until what the database holds is no more than `maximumBytes`, or no more may go.
+    package func prune(downTo maximumBytes: Int64, actor: Actor) throws(RecordsError) -> PruneReport {
+        var report = PruneReport(before: .now)
+        try keeping.alone { () throws(RecordsError) in
+            let pruner = Pruner(store: self, actor: actor)
+            // Openings differ in size, and other tables are no part of this: a second and a third look find the rest.
+            for _ in 0..<8 {
+                let used = try pruner.usedBytes()
+                guard used > maximumBytes else { return }
+                let share = 1 - 0.95 * Double(maximumBytes) / Double(used)
+                let before = report.opened
+                try pruner.run(.share(share), &report)
+                guard report.opened > before else { return }
+            }
+        }
+        return report
+    }
+}
+
+/// One pruning, on the thread of whoever asked for it, by steps on the writer's.
+struct Pruner {
+    /// For the deletions of one step; its commit comes on top.
+    static let stepMicroseconds: Int64 = 6_000
+    /// More rows would dirty so many pages that the commit takes longer than the deletions.
+    private static let stepRows = 512
+    /// A pause is as long as the step, so that others have at least half of the writer; and not so short that a step which
+    /// found nothing to wait for begins the next at once.
+    private static let pauseMicroseconds: ClosedRange<Int64> = 1_000...20_000
+
+    let store: Store
+    let actor: Actor
+
+    func run(_ rule: PrunePlan.Rule, _ report: inout PruneReport) throws(RecordsError) {
+        if !report.dryRun, let plan = try look({ (d) throws(SQLiteError) in try PrunePlan.unfinished(in: d) })
+        {
+            try carryOut(plan, &report)
+        }
+        let (plan, heldBy) = try look { (database) throws(SQLiteError) in
+            try PrunePlan.make(rule, in: database)
+        }
+        report.heldBy = heldBy
+        guard let plan else { return }
+        guard !report.dryRun else {
+            let (counts, carried) = try look { (database) throws(SQLiteError) in
+                (try plan.count(in: database), try plan.carried(in: database).count)
+            }
+            report.seal = plan.seal.id
+            report.until = plan.seal.at
+            (report.opened, report.closed, report.carried) = (counts.opened, counts.closed, Int64(carried))
+            return
+        }
+        try begin(plan, &report)
+        try carryOut(plan, &report)
+    }
+
+    func usedBytes() throws(RecordsError) -> Int64 {
+        try look { (database) throws(SQLiteError) in
+            let pages = try database.pragma("PRAGMA page_count") - database.pragma("PRAGMA freelist_count")
+            return try pages * database.pragma("PRAGMA page_size")
+        }
+    }
+
+    // MARK: The four parts
+
+    /// Says first what stays and what goes; from then on the chains begin at the seal.
+    private func begin(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) {
+        let new = try look { (database) throws(SQLiteError) in
+            let noted = try PrunePlan.noted(in: database)
+            return try plan.carried(in: database).filter { !noted.contains($0.id) }
+        }
+        var rest = new[...]
+        while !rest.isEmpty {
+            let some = Array(rest.prefix(Self.stepRows))
+            rest = rest.dropFirst(some.count)
+            try step(&report) { (transaction) throws(RecordsError) in
+                for row in some {
+                    try transaction.note(
+                        Note(
+                            at: transaction.now, kind: .carried, connection: row.id,
+                            detail: RowHash.hex(row.hash)))
+                }
+            }
+        }
+        try step(&report) { (transaction) throws(RecordsError) in
+            try transaction.beginPruning(plan)
+        }
+    }
+
+    private func carryOut(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) {
+        // Openings first: one whose closing is gone would be taken for open. The newest first: what is left behind the seal
+        // meanwhile is a whole beginning, whose chain still holds.
+        let opened = try delete(plan, &report) { (transaction, below) throws(RecordsError) in
+            try transaction.deleteOpenings(plan, below: below, rows: Self.stepRows)
+        }
+        let closed = try delete(plan, &report) { (transaction, below) throws(RecordsError) in
+            try transaction.deleteClosings(plan, below: below, rows: Self.stepRows)
+        }
+        let carried = try look { (database) throws(SQLiteError) in try plan.carried(in: database) }
+        var note = PruneNote(phase: .done, seal: plan.seal.id, after: plan.from.id)
+        (note.opened, note.closed, note.carried) = (opened, closed, Int64(carried.count))
+        note.digest = Self.digest(carried)
+        try step(&report) { [note] (transaction) throws(RecordsError) in try transaction.endPruning(note) }
+        report.seal = plan.seal.id
+        report.until = plan.seal.at
+        report.opened += opened
+        report.closed += closed
+        report.carried = Int64(carried.count)
+        try giveBack(&report)
+        Log.info(
+            "history-pruned", ("until", plan.seal.at), ("opened", opened), ("closed", closed),
+            ("carried", carried.count), ("steps", report.steps))
+    }
+
+    /// Calls for step after step; each answers how many rows went and the id below which the next goes on, nil at the end.
+    private func delete(
+        _ plan: PrunePlan, _ report: inout PruneReport,
+        _ body: @escaping @Sendable (inout Transaction, Int64) throws(RecordsError) -> (Int, Int64?)
+    ) throws(RecordsError) -> Int64 {
+        var count: Int64 = 0
+        var below: Int64? = .max
+        while let place = below {
+            let (rows, next) = try step(&report) { (transaction) throws(RecordsError) in
+                try body(&transaction, place)
+            }
+            count += Int64(rows)
+            below = next
+        }
+        return count
+    }
+
+    /// What lies free at the file's end goes back to the file system, a few pages at a time.
+    private func giveBack(_ report: inout PruneReport) throws(RecordsError) {
+        let before = try fileBytes()
+        var last = Int64.max
+        while true {
+            let left = try step(&report) { (transaction) throws(RecordsError) in
+                try transaction.shrink(pages: 64)
+            }
+            guard left > 0, left < last else { break }
+            last = left
+        }
+        report.freedBytes += max(0, before - (try fileBytes()))
+    }
+
+    private func fileBytes() throws(RecordsError) -> Int64 {
+        try look { (database) throws(SQLiteError) in
+            try database.pragma("PRAGMA page_count") * database.pragma("PRAGMA page_size")
+        }
+    }
+
+    /// Over ids and hashes of what is carried.
+    static func digest(_ carried: [PrunePlan.Carried]) -> String {
+        var bytes: [UInt8] = []
+        for row in carried {
+            withUnsafeBytes(of: row.id.bigEndian) { bytes.append(contentsOf: $0) }
+            bytes += row.hash
+        }
+        return RowHash.hex(SHA256.digest(bytes))
+    }
+
+    // MARK: Steps
+
+    private func step<Result: Sendable>(
+        _ report: inout PruneReport,
+        _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Result
+    ) throws(RecordsError) -> Result {
+        guard !store.keeping.isClosed else { throw .closed }
+        let start = Monotonic.nanoseconds
+        let result = try store.write(actor: actor, body)
+        let took = Int64(Monotonic.nanoseconds - start) / 1_000
+        report.steps += 1
+        report.longestStepMicroseconds = max(report.longestStepMicroseconds, took)
+        let pause = min(max(took, Self.pauseMicroseconds.lowerBound), Self.pauseMicroseconds.upperBound)
+        store.keeping.pause(microseconds: pause)
+        return result
+    }
+
+    private func look<Result: Sendable>(
+        _ body: @Sendable (Database) throws(SQLiteError) -> Result
+    ) throws(RecordsError) -> Result {
+        try store.read { (reader) throws(RecordsError) in
+            try records { () throws(SQLiteError) in try body(reader.database) }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Glibc
+import SQLite
+
+/// Puts a backup in the place of the database, while no server runs.
+package struct Restore: Sendable {
+    /// Where the database that was there lies now; nil if there was none.
+    package let replaced: String?
+    /// The last thing that the backup knows of.
+    package let knownUntil: Timestamp
+    package let at: Timestamp
+    package let schema: Int
+
+    /// Takes the folder's lock, checks the backup, puts it in place, and writes into it that it was restored: nothing is known
+    /// of the time between its last record and now. Whatever stops it before the exchange leaves the database as it was.
+    package static func run(
+        from backup: String, into directory: String, actor: Actor
+    ) throws(RecordsError) -> Restore {
+        let lock = try LockFile(directory: directory)
+        let path = "\(directory)/\(Store.fileName)"
+        let part = "\(path).restored"
+        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(part + suffix) }
+        let (schema, knownUntil) = try copy(backup, to: part)
+        defer { unlink(part) }
+        let now = Timestamp.now
+        let replaced = try keepAside(path, now)
+        guard rename(part, path) == 0 else { throw .system(path, "cannot put the backup there") }
+        // The connections in it are not those of this database.
+        unlink("\(directory)/\(Self.slots)")
+        try records { () throws(SQLiteError) in try Database.sync(directory) }
+        let store = try Store.open(directory: directory, lock: lock)
+        defer { store.close() }
+        try store.write(actor: actor) { (transaction) throws(RecordsError) in
+            try transaction.noteRestored(backup, knownUntil: knownUntil, replaced: replaced)
+        }
+        return Restore(replaced: replaced, knownUntil: knownUntil, at: now, schema: schema)
+    }
+
+    static let slots = SlotFile.name
+
+    /// Through SQLite, so that a log that lies beside the backup is in the copy.
+    private static func copy(
+        _ backup: String, to part: String
+    ) throws(RecordsError) -> (schema: Int, knownUntil: Timestamp) {
+        let (database, schema) = try Backup.opened(backup)
+        try records { () throws(SQLiteError) in try database.copy(into: part) }
+        do throws(RecordsError) {
+            try Backup.check(part)
+            return (schema, try lastTime(database, schema))
+        } catch {
+            unlink(part)
+            throw error
+        }
+    }
+
+    /// The newest time that a record tells.
+    private static func lastTime(_ database: Database, _ schema: Int) throws(RecordsError) -> Timestamp {
+        try records { () throws(SQLiteError) in
+            let audit = try database.pragma("SELECT coalesce(max(at), 0) FROM audit")
+            guard schema > 1 else { return Timestamp(microseconds: audit) }
+            let history = try database.pragma(
+                """
+                SELECT max(
+                    coalesce((SELECT at FROM opened ORDER BY id DESC LIMIT 1), 0),
+                    coalesce((SELECT at FROM closed ORDER BY id DESC LIMIT 1), 0),
+                    coalesce((SELECT max(at) FROM notes), 0), coalesce((SELECT max(at) FROM seals), 0))
+                """)
+            return Timestamp(microseconds: max(audit, history))
+        }
+    }
+
+    /// Gives the database a second name beside, with its log in it. One that cannot be opened keeps its log apart, under the
+    /// same new name: the log of one database must never lie beside another.
+    private static func keepAside(_ path: String, _ now: Timestamp) throws(RecordsError) -> String? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            try moveLog(of: path, to: "\(path).replaced-\(stamp(now))")
+            return nil
+        }
+        let aside = "\(path).replaced-\(stamp(now))"
+        if status.st_size > 0 {
+            let database = try? Database(path: path, mode: .readWrite)
+            // What fails here fails because the file is broken, and then its log is kept as it is.
+            _ = try? database?.checkpoint()
+        }
+        guard link(path, aside) == 0 else { throw .system(aside, "cannot keep the database that is there") }
+        try moveLog(of: path, to: aside)
+        return aside
+    }
+
+    private static func moveLog(of path: String, to aside: String) throws(RecordsError) {
+        unlink("\(path)-shm")
+        guard rename("\(path)-wal", "\(aside)-wal") == 0 || errno == ENOENT else {
+            throw .system("\(path)-wal", "cannot keep the log")
+        }
+    }
+
+    /// `20260822T091403Z`
+    private static func stamp(_ time: Timestamp) -> String {
+        time.description.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
+    }
+}
+
+extension Transaction {
+    /// The history says that it does not know what happened since, and the audit who put it there.
+    mutating func noteRestored(
+        _ backup: String, knownUntil: Timestamp, replaced: String?
+    ) throws(RecordsError) {
+        try note(.gap(.restored, from: knownUntil, to: now, at: now))
+        let kept = replaced.map { "; the database that was there is kept as \($0)" } ?? ""
+        try audit("restore", detail: "from \(backup), which knows of nothing after \(knownUntil)\(kept)")
+    }
+}

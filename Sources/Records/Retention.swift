@@ -1,0 +1,97 @@
+import Glibc
+import Logging
+import Synchronization
+
+/// How long, and up to which size, the history is kept.
+package struct Retention: Equatable, Sendable {
+    /// Nil: for ever.
+    package var keepSeconds: Int64?
+    /// Of what the database holds; its file may be larger by what is not given back yet. Nil: without a limit.
+    package var maximumBytes: Int64?
+
+    package init(keepSeconds: Int64? = nil, maximumBytes: Int64? = nil) {
+        self.keepSeconds = keepSeconds
+        self.maximumBytes = maximumBytes
+    }
+}
+
+extension Store {
+    /// Prunes at once and then every hour, on a thread of its own, until the store is closed. Once.
+    package func startRetention(_ retention: Retention) {
+        guard retention.keepSeconds != nil || retention.maximumBytes != nil else { return }
+        keeping.start { [weak self] in self?.apply(retention) }
+    }
+
+    /// What stands in the way is logged and tried again an hour later.
+    private func apply(_ retention: Retention) {
+        do throws(RecordsError) {
+            if let keep = retention.keepSeconds {
+                _ = try prune(before: Timestamp.now.adding(seconds: -keep), actor: .server)
+            }
+            if let maximum = retention.maximumBytes {
+                let report = try prune(downTo: maximum, actor: .server)
+                if let hold = report.heldBy {
+                    Log.limited(.warn, "history-held", key: "", ("hold", hold), ("maximum", maximum))
+                }
+            }
+        } catch {
+            guard !keeping.isClosed else { return }
+            Log.limited(.error, "prune-failed", key: error.code.rawValue, ("error", error.message))
+        }
+    }
+}
+
+/// What is beside the writer: one pruning at a time, and the thread that asks for it.
+final class Keeping: Sendable {
+    private static let hourMilliseconds = 3_600_000
+
+    private let pruning = Mutex(false)
+    private let closed = Atomic<Bool>(false)
+    private let bell = Semaphore()
+    private let ended = Semaphore()
+    /// Of the retention, once it has begun.
+    private let thread = Mutex<pthread_t?>(nil)
+
+    var isClosed: Bool { closed.load(ordering: .sequentiallyConsistent) }
+
+    /// Refuses when another is under way: that takes minutes, and does what this one wants.
+    func alone(_ body: () throws(RecordsError) -> Void) throws(RecordsError) {
+        let isMine = pruning.withLock { isTaken in
+            defer { isTaken = true }
+            return !isTaken
+        }
+        guard isMine else {
+            throw RecordsError(.busy, "the history is being pruned already", hint: "try again in a minute")
+        }
+        defer { pruning.withLock { $0 = false } }
+        try body()
+    }
+
+    func start(_ body: @escaping @Sendable () -> Void) {
+        startWriterThread { [self] in
+            thread.withLock { thread in
+                precondition(thread == nil, "the retention is started once")
+                thread = pthread_self()
+            }
+            repeat {
+                body()
+            } while !isClosed && !bell.wait(milliseconds: Self.hourMilliseconds)
+            ended.post()
+        }
+    }
+
+    /// Between two steps; ends early when the store closes.
+    func pause(microseconds: Int64) {
+        guard !isClosed else { return }
+        usleep(UInt32(microseconds))
+    }
+
+    /// A step that waits for the writer is let end; the next one is refused.
+    func close() {
+        guard !closed.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        bell.post()
+        // The thread itself may be the last that knows the store.
+        guard let thread = thread.withLock({ $0 }), pthread_equal(thread, pthread_self()) == 0 else { return }
+        ended.wait()
+    }
+}

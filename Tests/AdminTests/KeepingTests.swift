@@ -1,0 +1,146 @@
+import Admin
+import Control
+import Foundation
+import Records
+import Testing
+
+struct KeepingTests {
+    private func size(_ path: String) -> Int {
+        (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? -1
+    }
+
+    @Test(arguments: [false, true])
+    func `a backup is whole, audited, for its owner alone, and replaces nothing unasked`(hasServer: Bool)
+        throws
+    {
+        let fixture = try AdminFixture(hasServer: hasServer)
+        _ = fixture.run("node add edge-07")
+        let file = fixture.directory + "/copy.db"
+        let made = fixture.run("backup \(file) -o json")
+        #expect(made.status == 0, "\(made.error)")
+        let backup: [String: Any] = ["$ref": "#/components/schemas/Backup"]
+        #expect(try fixture.schema.faults(in: Array(made.output.utf8), backup) == [])
+        let attributes = try FileManager.default.attributesOfItem(atPath: file)
+        #expect(attributes[.posixPermissions] as? Int == 0o600)
+        let again = fixture.run("backup \(file)")
+        #expect(again.status == 1 && again.error.contains("is there already"))
+        let forced = fixture.run("backup \(file) --force")
+        #expect(forced.status == 0 && forced.output.contains("seal-verify.key"))
+        #expect(fixture.run("audit").output.contains("bytes to \"\(file)\""))
+        let itself = fixture.run("backup \(fixture.directory)/goproxy.db --force")
+        #expect(itself.status == 1 && itself.error.contains("is the database itself"))
+        let nowhere = fixture.run("backup /nowhere/at/all.db")
+        #expect(nowhere.status == 1 && nowhere.error.contains("No such file"))
+        let left = try FileManager.default.contentsOfDirectory(atPath: fixture.directory)
+        #expect(!left.contains { $0.contains(".part") })
+    }
+
+    @Test func `a restored backup is the database, and the history says what it does not know`() throws {
+        let fixture = try AdminFixture(hasServer: true)
+        _ = fixture.run("node add before")
+        let file = fixture.directory + "/copy.db"
+        #expect(fixture.run("backup \(file)").status == 0)
+        _ = fixture.run("node add after")
+        let refused = fixture.run("restore \(file) --force")
+        #expect(refused.status == 1 && refused.error.contains("in use by process"))
+        fixture.stop()
+        #expect(fixture.run("restore \(file)").status == 2, "it asks")
+        let restored = fixture.run("restore \(file) --force")
+        #expect(restored.status == 0, "\(restored.error)")
+        #expect(restored.output.contains("Nothing is known of the time from"))
+        let nodes = fixture.run("node list").output
+        #expect(nodes.contains("before") && !nodes.contains("after"))
+        #expect(fixture.run("audit").output.contains("restore"))
+        let verified = fixture.run("audit verify")
+        #expect(verified.status == 0, "\(verified.error)")
+        let aside = try #require(
+            try FileManager.default.contentsOfDirectory(atPath: fixture.directory).first {
+                $0.contains(".replaced-")
+            })
+        let whole = fixture.run("audit verify --file \(fixture.directory)/\(aside)")
+        #expect(whole.status == 0, "\(whole.error)")
+    }
+
+    @Test func `verification names the record, in words and in JSON`() throws {
+        let fixture = try AdminFixture(hasServer: false)
+        _ = fixture.run("node add edge-07")
+        _ = fixture.run("node rename edge-07 edge-7")
+        let sound = fixture.run("audit verify")
+        #expect(sound.status == 0 && sound.output.contains("made with it"), "\(sound.error)")
+        let file = fixture.directory + "/copy.db"
+        #expect(fixture.run("backup \(file)").status == 0)
+        try sqlite(file, "DROP TRIGGER audit_is_final; UPDATE audit SET actor = 'mallory' WHERE id = 2")
+        let key = "--key \(fixture.directory)/seal-verify.key"
+        let bad = fixture.run("audit verify --file \(file) \(key)")
+        #expect(bad.status == 1 && bad.output.isEmpty)
+        #expect(bad.error.contains("audit row 2: does not follow from row 1"))
+        let json = fixture.run("audit -o json verify --file \(file) \(key)")
+        #expect(json.status == 1 && json.errorCode == "tampered" && json.output.contains("\"id\": 2"))
+        let none = fixture.run("audit verify --anchor \(fixture.directory)/seal-verify.key")
+        #expect(none.status == 1 && none.error.contains("holds no anchor"))
+    }
+
+    private func sqlite(_ file: String, _ sql: String) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [
+            "python3", "-c",
+            "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2])", file,
+            sql,
+        ]
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+    }
+
+    @Test func `the doctor sees what is wrong and says what to do`() throws {
+        let fixture = try AdminFixture(hasServer: true)
+        _ = fixture.run("node add edge-07")
+        let sound = fixture.run("doctor")
+        #expect(sound.status == 0, "\(sound.output)")
+        #expect(sound.output.contains("SQLite 3.") && sound.output.contains("OpenSSL 3."))
+        #expect(sound.output.contains("running, process \(getpid())"))
+        #expect(sound.output.contains("seal-verify.key lies beside the database"))
+        let seal = fixture.directory + "/seal.key"
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: seal)
+        let wide = fixture.run("doctor")
+        #expect(wide.status == 1 && wide.output.contains("chmod go= \(seal)") && wide.error.contains("files"))
+        fixture.stop()
+        try FileManager.default.removeItem(atPath: seal)
+        let missing = fixture.run("doctor -o json")
+        #expect(missing.status == 1 && missing.output.contains("seal.key is missing"))
+        let nowhere = fixture.run("doctor --data /nowhere")
+        #expect(nowhere.status == 1 && nowhere.error.contains("folder"))
+    }
+
+    @Test func `a damaged database, an empty one and a stranger's are told apart`() throws {
+        let fixture = try AdminFixture(hasServer: true)
+        for number in 0..<40 { _ = fixture.run("node add edge-\(number)") }
+        fixture.stop()
+        let file = fixture.directory + "/goproxy.db"
+        let handle = try FileHandle(forUpdating: URL(filePath: file))
+        for place in stride(from: 8_192, to: try handle.seekToEnd(), by: 4_096) {
+            try handle.seek(toOffset: place)
+            try handle.write(contentsOf: Data(repeating: 0x5a, count: 4_096))
+        }
+        try handle.close()
+        #expect(fixture.run("doctor").output.contains("FAIL   database"))
+        #expect(fixture.run("audit verify").status == 1)
+        try Data().write(to: URL(filePath: file))
+        #expect(fixture.run("doctor").output.contains("the file is empty: restore a backup"))
+        try Data(repeating: 7, count: 8_192).write(to: URL(filePath: file))
+        #expect(fixture.run("doctor").output.contains("not a database of this program"))
+        #expect(fixture.run("backup \(fixture.directory)/b.db").status == 1)
+    }
+
+    @Test func `commands that keep things need what they need`() throws {
+        let fixture = try AdminFixture(hasServer: false)
+        #expect(fixture.run("history prune --force").status == 2)
+        #expect(fixture.run("history prune --before 1d").status == 2, "it asks")
+        #expect(fixture.run("history prune --before soon").status == 2)
+        #expect(fixture.run("hold add --since 1d").status == 2)
+        #expect(fixture.run("help audit verify").output.contains("--anchor"))
+        #expect(fixture.run("help audit").output.contains("audit verify"))
+        #expect(fixture.run("audit --limit 3 verify").status == 2, "no target of the list")
+    }
+}
