@@ -58,16 +58,10 @@ struct IOFaultTests {
             }
         }
         try folder.start().kill()
-        try requireIntegrity("\(folder.data)/goproxy.db")
+        try checkIntegrity("\(folder.data)/goproxy.db")
         print("\(Self.startFaults) starts with \(failed) failed calls: \(refused) ended with a line")
         #expect(refused > 0)
     }
-}
-
-/// SQLite's own program has the say.
-func requireIntegrity(_ database: String) throws {
-    let said = try run("/usr/bin/sqlite3", ["-readonly", database, "PRAGMA integrity_check"]).succeeded()
-    guard said == ["ok"] else { throw Failure("integrity: \(said)") }
 }
 
 /// A data folder and the servers that start on it, one after the other.
@@ -233,18 +227,8 @@ private final class FaultyRun {
         let healed = log.logged("records-healed").count
         let gaps = try fleet.gaps("audit-failure").count
         guard gaps == healed else { throw Failure("\(healed) times healed, \(gaps) gaps noted") }
-        let rows = try fleet.history()
-        if let open = rows.first(where: { $0.end == nil }) { throw Failure("it has no end: \(open)") }
-        let byAddress = Dictionary(grouping: rows, by: { $0.address ?? 0 })
         let calls = callers.take()
-        for call in calls {
-            let rows = byAddress[call.address] ?? []
-            let difference = difference(call, rows.first, isHeard: heard.get().contains(call.address))
-            guard rows.count < 2, difference == nil else {
-                throw Failure("\(difference ?? "two records"): \(call)\n\(rows)")
-            }
-        }
-        try requireIntegrity(fleet.databasePath)
+        try fleet.requireRecords(of: calls, heard: heard.get())
         let refused = calls.count { $0.received == 0 }
         print(
             "\(injected) calls failed: \(healed) times healed, \(calls.count) connections, \(refused) refused"
