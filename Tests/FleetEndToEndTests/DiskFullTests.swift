@@ -30,6 +30,18 @@ struct DiskFullTests {
         }
     }
 
+    @Test func `a disk that the log of writes has filled is not full for ever`() throws {
+        try withSmallDisk([]) { run in
+            try run.fleet.server.waitForLog("history-failing", within: .seconds(60))
+            for _ in 0..<3 {
+                let mark = run.fleet.server.mark
+                try run.fleet.server.waitForLog("history-healed", after: mark, within: .seconds(20))
+                try run.callers.requireProgress(10_000)
+            }
+            try run.finish()
+        }
+    }
+
     @Test
     func `on a full disk clients are served nevertheless if the operator said so, and the gap tells it`()
         throws
