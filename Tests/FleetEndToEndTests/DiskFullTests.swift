@@ -67,40 +67,6 @@ struct DiskFullTests {
     }
 }
 
-/// A file system in memory over a folder, gone with its owner.
-private final class SmallDisk {
-    private let folder: String
-
-    static let isPossible: Bool = {
-        guard getuid() == 0, let folder = try? TemporaryDirectory() else { return false }
-        return (try? SmallDisk(folder.path)) != nil
-    }()
-
-    init(_ folder: String) throws {
-        self.folder = folder
-        _ = try run("/usr/bin/mount", ["-t", "tmpfs", "-o", "size=4m,mode=0700", "goproxy-test", folder])
-            .succeeded()
-    }
-
-    deinit { _ = try? run("/usr/bin/umount", ["-l", folder]) }
-
-    private var file: String { "\(folder)/filling" }
-
-    /// Until there is no byte left.
-    func fill() throws {
-        let descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw SocketError.other(call: "open", errno: errno) }
-        defer { close(descriptor) }
-        for size in [65_536, 4_096, 1] {
-            let bytes = [UInt8](repeating: 120, count: size)
-            while write(descriptor, bytes, size) > 0 {}
-        }
-        guard errno == ENOSPC else { throw SocketError.other(call: "write", errno: errno) }
-    }
-
-    func free() { unlink(file) }
-}
-
 private func withSmallDisk(_ flags: [String], _ body: (FullDiskRun) throws -> Void) throws {
     let run = try FullDiskRun(flags)
     try run.fleet.explained { try body(run) }
@@ -121,8 +87,6 @@ private final class FullDiskRun {
     init(_ flags: [String]) throws {
         var mounted: SmallDisk?
         let fleet = try ManagedFleet(flags, isVerbose: false) { folder in
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
             mounted = try SmallDisk(folder)
         }
         guard let mounted else { throw Failure("not mounted") }
