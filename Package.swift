@@ -93,7 +93,8 @@ let package = Package(
         tests(
             "AdminTests",
             [
-                "Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "SQLite", "TLS", "goproxy-admin",
+                "Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "SQLite", "TLS",
+                "goproxy-admin",
             ]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),

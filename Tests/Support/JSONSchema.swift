@@ -56,7 +56,9 @@ package struct JSONSchema {
         }
         let types = (schema["type"] as? [String]) ?? (schema["type"] as? String).map { [$0] } ?? []
         let type = type(of: value)
-        guard types.contains(type) || type == "integer" && types.contains("number") else { return ["\(place): \(type), not \(types)"] }
+        guard types.contains(type) || type == "integer" && types.contains("number") else {
+            return ["\(place): \(type), not \(types)"]
+        }
         var faults: [String] = []
         if let words = schema["enum"] as? [String], let text = value as? String, !words.contains(text) {
             faults.append("\(place): \(text) is none of \(words)")
