@@ -156,6 +156,7 @@ private final class CrashRun {
         try check(callers.take())
         guard rows.isEmpty else { throw Failure("rows of nobody: \(rows.values.prefix(3))") }
         try fleet.requireIntegrity()
+        try fleet.admin("audit", "verify")
         guard recovered > kills.count / 2 else { throw Failure("only \(recovered) were recovered") }
         print(
             "killed \(kills.count) times: \(connections) connections, \(unanswered) without an answer, "

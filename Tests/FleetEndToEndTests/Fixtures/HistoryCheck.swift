@@ -41,6 +41,7 @@ extension ManagedFleet {
             try requireRecord(rows.first, of: call, isHeard: heard.contains(call.address))
         }
         try requireIntegrity()
+        try admin("audit", "verify")
     }
 
     func requireRecord(_ row: HistoryRow?, of call: Call, isHeard: Bool) throws {
