@@ -114,7 +114,7 @@ struct ConnectionConditions {
     func holds(_ record: ConnectionRecord) -> Bool {
         guard let least = filter.minBytes, record.isOpen else { return true }
         guard let passed = filter.open?[record.id] else { return false }
-        return passed.up + passed.down >= least
+        return passed.up.adding(passed.down) >= least
     }
 
     var joinClosed: ComposedSQL {

@@ -15,8 +15,8 @@ extension Reader {
         var ids = try ids(in: .opened, since: filter.since, until: filter.latestOpening)
         if let cursor {
             ids = ids.flatMap { all in
-                let low = order == .newest ? all.lowerBound : max(all.lowerBound, cursor + 1)
-                let high = order == .newest ? min(all.upperBound, cursor - 1) : all.upperBound
+                let low = order == .newest ? all.lowerBound : max(all.lowerBound, cursor.adding(1))
+                let high = order == .newest ? min(all.upperBound, cursor.adding(-1)) : all.upperBound
                 return low <= high ? low...high : nil
             }
         }
@@ -147,8 +147,16 @@ extension ConnectionFilter {
     /// Before which a connection must have been opened.
     var latestOpening: Timestamp? {
         guard let at else { return until }
-        let next = Timestamp(microseconds: at.microseconds == .max ? .max : at.microseconds + 1)
+        let next = Timestamp(microseconds: at.microseconds.adding(1))
         return until.map { min($0, next) } ?? next
+    }
+}
+
+extension Int64 {
+    /// To the end of the range at most: a cursor is what a client says, and any number may be in it.
+    func adding(_ number: Int64) -> Int64 {
+        let (sum, isOut) = addingReportingOverflow(number)
+        return isOut ? number > 0 ? .max : .min : sum
     }
 }
 

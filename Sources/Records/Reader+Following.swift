@@ -51,9 +51,9 @@ extension Reader {
         let conditions = try conditions(filter)
         let end = try historyEnd()
         let next = FollowCursor(
-            opened: min(end.opened, cursor.opened + Self.rowsFollowed),
-            closed: min(end.closed, cursor.closed + Self.rowsFollowed),
-            note: min(end.note, cursor.note + Self.rowsFollowed))
+            opened: min(end.opened, cursor.opened.adding(Self.rowsFollowed)),
+            closed: min(end.closed, cursor.closed.adding(Self.rowsFollowed)),
+            note: min(end.note, cursor.note.adding(Self.rowsFollowed)))
         var events: [(at: Timestamp, entry: HistoryEntry)] = []
         let found =
             try openings(conditions, after: cursor, to: next) + closings(conditions, after: cursor, to: next)

@@ -14,7 +14,7 @@ extension Reader {
         let counted = ConnectionConditions(closedOnly, node: conditions.node, listener: conditions.listener)
         let all = try ids(in: .opened, since: filter.since, until: filter.latestOpening)
         let rest = all.flatMap { all in
-            let high = min(all.upperBound, cursor.map { $0 - 1 } ?? .max)
+            let high = min(all.upperBound, cursor?.adding(-1) ?? .max)
             return all.lowerBound <= high ? all.lowerBound...high : nil
         }
         var search = ConnectionSearch(self, conditions, .newest, in: rest, first: 1, budget: budget)
@@ -76,7 +76,7 @@ extension Reader {
     ) throws(RecordsError) {
         for (id, passed) in conditions.filter.open ?? [:] where some.ids.contains(id) {
             let least = conditions.filter.minBytes
-            guard passed.up + passed.down >= least ?? 0, let found = try openOne(id, conditions) else {
+            guard passed.up.adding(passed.down) >= least ?? 0, let found = try openOne(id, conditions) else {
                 continue
             }
             let name =

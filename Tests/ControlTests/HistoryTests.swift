@@ -47,6 +47,31 @@ struct HistoryTests {
         #expect(ids(first).count == 20 && rows.connections.count == 300)
     }
 
+    @Test func `no number in a query is too great or too small to be answered`() throws {
+        try fixture.makeHistory(30)
+        let numbers = ["\(Int64.max)", "\(Int64.max - 1)", "\(Int64.min)", "0"]
+        var addresses: [String] = []
+        for path in [
+            "/v1/history", "/v1/history/top", "/v1/connections", "/v1/audit", "/v1/nodes", "/v1/mappings",
+        ] {
+            let names = Route.all.first { $0.method == "GET" && $0.path == path }.map(\.query) ?? []
+            for name in names.map(\.name) { addresses += numbers.map { "\(path)?\(name)=\($0)" } }
+        }
+        #expect(addresses.count > 100)
+        for number in numbers {
+            addresses += ["newest", "oldest"].map { "/v1/history?order=\($0)&cursor=\(number)" }
+            addresses += ["\(number).0.0", "0.\(number).0", "0.0.\(number)", "\(number).\(number).\(number)"]
+                .map { "/v1/history?wait=0&cursor=\($0)" }
+            addresses += ["/v1/history/\(number)", "/v1/mappings/\(number)"]
+        }
+        // A fault would end the process.
+        for address in addresses {
+            #expect([200, 400, 404].contains(fixture.ask("GET", address).status), "\(address)")
+        }
+        #expect(try ids(page("/v1/history?order=oldest&cursor=\(Int64.max)")) == [])
+        #expect(try page("/v1/history?wait=0&cursor=\(Int64.max).\(Int64.max).\(Int64.max)").entries == [])
+    }
+
     @Test func `a reader whose reading cannot be written down gets nothing`() throws {
         try fixture.makeHistory(10)
         fixture.store.close()
