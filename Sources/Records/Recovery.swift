@@ -42,7 +42,7 @@ struct Recovery {
         var closings: [Closed] = []
         var known: Set<Int64> = []
         for entry in entries where known.insert(entry.id).inserted {
-            if try isOpen(entry.id) { closings.append(Self.closing(entry)) }
+            if try isOpen(entry.id) { closings.append(closing(entry)) }
         }
         // A power cut takes the slot file's last changes: what has no slot is closed without counts.
         let bound = max(try closedAtStart(), (slots?.closedBelow ?? 1) - 1)
@@ -61,18 +61,27 @@ struct Recovery {
                     reason: .serverCrash, flags: .recovered))
         }
         if !closings.isEmpty { Log.warn("connections-recovered", ("count", closings.count)) }
-        return closings
+        // Who looks for a time in the history relies on it that times ascend with the ids, which are given in this order.
+        return closings.sorted { ($0.at, $0.connection) < ($1.at, $1.connection) }
     }
 
-    private static func closing(_ entry: SlotFile.Entry) -> Closed {
-        let end = entry.reason == nil ? entry.movedMonotonic : entry.closedMonotonic
-        let duration = end > entry.openedMonotonic ? Int64((end - entry.openedMonotonic) / 1_000) : 0
+    /// What had no end lasted as long as its server is known to have lived, however long it had been silent.
+    private func closing(_ entry: SlotFile.Entry) -> Closed {
+        let alive = max(entry.movedMonotonic, slots?.heartbeatMonotonic ?? 0)
+        let end = max(entry.openedMonotonic, entry.reason == nil ? alive : entry.closedMonotonic)
+        let duration = Int64(clamping: (end - entry.openedMonotonic) / 1_000)
         return Closed(
-            connection: entry.id,
-            at: Timestamp(
-                microseconds: entry.openedAt.microseconds.addingReportingOverflow(duration).partialValue),
+            connection: entry.id, at: wallClock(end) ?? entry.openedAt.adding(microseconds: duration),
             durationMicroseconds: duration, up: entry.up, down: entry.down,
             reason: entry.reason ?? .serverCrash, flags: .recovered)
+    }
+
+    /// What the clock that people read showed then: it may have been set since the connection was opened.
+    private func wallClock(_ monotonicNanoseconds: UInt64) -> Timestamp? {
+        guard let slots, slots.heartbeatMonotonic > 0 else { return nil }
+        let distance =
+            Int64(clamping: monotonicNanoseconds / 1_000) - Int64(clamping: slots.heartbeatMonotonic / 1_000)
+        return slots.heartbeatAt.adding(microseconds: distance)
     }
 
     private func isOpen(_ id: Int64) throws(SQLiteError) -> Bool {
@@ -137,5 +146,12 @@ struct Recovery {
         return kind == Note.Kind.stop.rawValue
             ? .gap(.serverStop, from: at, to: now, at: now)
             : .gap(.serverCrash, from: lastAlive, to: now, at: now)
+    }
+}
+
+extension Timestamp {
+    /// As far as a damaged file's numbers can be added.
+    fileprivate func adding(microseconds more: Int64) -> Timestamp {
+        Timestamp(microseconds: microseconds.adding(more))
     }
 }

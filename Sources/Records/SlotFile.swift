@@ -82,6 +82,7 @@ enum SlotFile {
 
     struct Content {
         let heartbeatAt: Timestamp
+        let heartbeatMonotonic: UInt64
         let closedBelow: Int64
         let highest: Int64
         let entries: [Entry]
@@ -115,6 +116,7 @@ enum SlotFile {
         let first = headerBytes / 8
         return Content(
             heartbeatAt: Timestamp(microseconds: Int64(bitPattern: words[Header.heartbeatAt])),
+            heartbeatMonotonic: words[Header.heartbeatMonotonic],
             closedBelow: Int64(clamping: words[Header.closedBelow]),
             highest: Int64(clamping: words[Header.highest]),
             entries: stride(from: first, to: words.count, by: slotWords).compactMap { start in

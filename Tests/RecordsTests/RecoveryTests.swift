@@ -9,12 +9,14 @@ import Testing
     private static let closed: StaticString =
         "SELECT connection, at, duration, up, down, reason, flags FROM closed ORDER BY connection"
 
+    /// Three seconds before the last heartbeat.
+    private let opened = Timestamp(microseconds: Timestamp.now.microseconds)
+
     /// A server with connections 1 to 4: at work, ended but not written, silent, closed on disk. Killed; what is on disk then.
     private func killedServer() throws -> Scratch {
         let store = try scratch.server()
         let slots = try #require(store.takeSlots())
         let outcomes = Outcomes(store.history)
-        let opened = Timestamp(microseconds: 1_787_390_040_000_000)
         let second: UInt64 = 1_000_000_000
         let taken = try (0..<4).map { _ in
             try slots.take(
@@ -32,30 +34,86 @@ import Testing
         _ = try slots.take(id: store.history.newConnectionID(), at: opened, monotonicNanoseconds: 10 * second)
         slots.countRefusal(.wrongCredential, minute: opened.microseconds)
         slots.countRefusal(.wrongCredential, minute: opened.microseconds)
-        slots.heartbeat(at: Timestamp.now, monotonicNanoseconds: 13 * second)
+        slots.heartbeat(at: after(3), monotonicNanoseconds: 13 * second)
         let killed = try scratch.killed()
         store.close()
         return killed
     }
 
-    private static let recovered = [
-        "1|1787390042000000|2000000|100|200|server-crash|1",
-        "2|1787390041000000|1000000|7|0|target-reset|1",
-        "3|1787390040000000|0|0|0|server-crash|1",
-    ]
+    private func after(_ seconds: Int64) -> Timestamp {
+        Timestamp(microseconds: opened.microseconds + seconds * 1_000_000)
+    }
+
+    /// Those without an end, silent or not, until the server was last known to live.
+    private var recovered: [String] {
+        [
+            "1|\(after(3).microseconds)|3000000|100|200|server-crash|1",
+            "2|\(after(1).microseconds)|1000000|7|0|target-reset|1",
+            "3|\(after(3).microseconds)|3000000|0|0|server-crash|1",
+        ]
+    }
 
     @Test func `after a kill every connection is closed with the counts of its slot, once`() throws {
         let killed = try killedServer()
         for start in 0..<3 {
             let store = start == 0 ? try killed.store() : try killed.server()
-            #expect(try killed.rows(Self.closed, columns: 7).prefix(3) == Self.recovered[...])
+            #expect(try killed.rows(Self.closed, columns: 7).prefix(3) == recovered[...])
             #expect(try killed.rows("SELECT count(*) FROM closed", columns: 1) == ["4"])
+            let order: StaticString = "SELECT connection FROM closed WHERE flags = 1 ORDER BY id"
+            #expect(try killed.rows(order, columns: 1) == ["2", "1", "3"], "in the order of their ends")
             let notes = try killed.rows(
                 "SELECT count, detail, to_at - from_at FROM notes WHERE kind = 'refusals'", columns: 3)
             #expect(notes == ["2|wrong-credential|60000000"])
             store.close()
         }
         #expect(try killed.chainFaults() == [])
+    }
+
+    @Test func `a session that was idle for days is found at every moment until the crash`() throws {
+        let day: Int64 = 86_400_000_000
+        let now = Timestamp.now
+        func ago(_ days: Int64) -> Timestamp { Timestamp(microseconds: now.microseconds - days * day) }
+        let store = try scratch.server()
+        let slots = try #require(store.takeSlots())
+        let outcomes = Outcomes(store.history)
+        let idle = (0..<20).map { _ in store.history.newConnectionID() }
+        for id in idle {
+            // Silent from its first second on.
+            let slot = try slots.take(id: id, at: ago(5), monotonicNanoseconds: 1_000_000_000)
+            slot.counts[2] = 2_000_000_000
+        }
+        store.history.append([.route(.sample(store.history.newRouteID()))])
+        store.history.append(idle.map { .opened(.sample($0, route: 1, at: ago(5))) })
+        for days in [Int64](1...4).reversed() {
+            let ids = (0..<50).map { _ in store.history.newConnectionID() }
+            store.history.append(ids.map { .opened(.sample($0, route: 1, at: ago(days))) })
+            store.history.append(
+                ids.map {
+                    .closed(
+                        Closed(
+                            connection: $0, at: ago(days), durationMicroseconds: 0, up: 1, down: 1,
+                            reason: .clientEOF))
+                })
+        }
+        outcomes.waitForDurable(store.history.append([.note(.gap(.clockStep, from: now, to: now))]))
+        slots.heartbeat(
+            at: now, monotonicNanoseconds: 1_000_000_000 + UInt64(5 * day) * 1_000)
+        let killed = try scratch.killed()
+        store.close()
+        let next = try killed.server()
+        for (days, hours) in [(4, 1), (3, 1), (2, 1), (1, 1), (0, 1)] as [(Int64, Int64)] {
+            var filter = ConnectionFilter()
+            filter.at = Timestamp(microseconds: ago(days).microseconds - hours * day / 24)
+            filter.open = [:]
+            let page = try next.read { [filter] (reader) throws(RecordsError) in
+                try reader.history(filter, order: .oldest)
+            }
+            let ids = page.entries.compactMap { entry -> Int64? in
+                if case .connection(let record) = entry { record.id } else { nil }
+            }
+            #expect(ids == idle, "\(days) days ago")
+        }
+        next.close()
     }
 
     @Test
