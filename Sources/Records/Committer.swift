@@ -213,7 +213,12 @@ final class Committer {
 
     /// After the last turn: the note of a clean stop, and the last seal.
     func end() {
-        if failure != nil { retry([]) }
+        // Batch by batch, as long as it gets less.
+        while failure != nil {
+            let count = kept.count
+            retry([])
+            if kept.count == count { break }
+        }
         guard failure == nil else {
             Log.error("records-closed-failing", ("not-written", kept.count))
             return

@@ -11,13 +11,15 @@ import Testing
     private static let connections: StaticString = "SELECT connection FROM closed ORDER BY connection"
     private static let openings: StaticString = "SELECT id FROM opened ORDER BY id"
 
-    /// From another connection, as a fault that comes and goes: openings are refused by the table.
-    private func setFault(_ isSet: Bool) throws {
+    /// From another connection, as a fault that comes and goes: openings, or closings, cannot be written.
+    private func setFault(_ isSet: Bool, ofClosings: Bool = false) throws {
         let database = try Database(path: scratch.path(Store.fileName), mode: .readWrite)
         try database.run(
-            script: isSet
-                ? "CREATE TRIGGER fault BEFORE INSERT ON opened BEGIN SELECT RAISE(ABORT, 'fault'); END"
-                : "DROP TRIGGER fault")
+            script: !isSet
+                ? "DROP TRIGGER fault"
+                : ofClosings
+                    ? "CREATE TRIGGER fault BEFORE INSERT ON closed BEGIN SELECT abs(-9223372036854775807 - 1); END"
+                    : "CREATE TRIGGER fault BEFORE INSERT ON opened BEGIN SELECT RAISE(ABORT, 'fault'); END")
     }
 
     @Test func `an opening that cannot be written is dropped, its closing is passed over, all else is kept`()
@@ -75,6 +77,22 @@ import Testing
         #expect(try scratch.rows(Self.connections, columns: 1) == ["1"])
         let failed = try store.change { (t) throws(RecordsError) in try t.reader.nodes().count }
         #expect(failed == 0)
+        #expect(try scratch.chainFaults() == [])
+    }
+
+    @Test func `a stop writes all that was kept, however much it is`() throws {
+        let store = try scratch.server()
+        let log = store.history
+        let outcomes = Outcomes(log)
+        // More than the tries that may come between the fault's end and the store's.
+        let count: Int64 = 40_000
+        outcomes.waitForDurable(log.append((1...count).map { .opened(.sample($0, route: 1)) }))
+        try setFault(true, ofClosings: true)
+        outcomes.waitForFailed(log.append((1...count).map { .closed(.sample($0)) }))
+        try setFault(false)
+        store.close()
+        #expect(try scratch.rows("SELECT count(*) FROM closed", columns: 1) == ["40000"])
+        #expect(try scratch.rows("SELECT count(*) FROM notes WHERE kind = 'stop'", columns: 1) == ["1"])
         #expect(try scratch.chainFaults() == [])
     }
 
