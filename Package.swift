@@ -90,7 +90,7 @@ let package = Package(
             path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("ControlTests", ["Control", "Histories", "Records", "HTTP"]),
+        tests("ControlTests", ["Control", "Histories", "Records", "HTTP", "SQLite"]),
         tests(
             "AdminTests",
             [

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import Records
 
 extension ControlService {
@@ -13,7 +14,7 @@ extension ControlService {
         let order: ConnectionOrder = call.query["order"] == "oldest" ? .oldest : .newest
         let limit = call.number("limit") ?? 100
         // Asked before the records: who ends meanwhile is in one of the two at least.
-        if filter.asksOpen { filter.open = passedBytes() }
+        if filter.asksOpen { filter.open = try passedBytes() }
         let asked = filter
         var page = try read { (reader) throws(RecordsError) in
             try reader.history(asked, order: order, cursor: cursor, limit: limit)
@@ -43,7 +44,7 @@ extension ControlService {
         let key = call.query["by"].flatMap { TotalsKey(rawValue: $0) } ?? .client
         guard waits.begin() else { throw Self.tooMany }
         defer { waits.finish() }
-        filter.open = passedBytes()
+        filter.open = try passedBytes()
         let asked = filter
         var budget = PageBudget()
         budget.nanoseconds = 100_000_000
@@ -85,8 +86,7 @@ extension ControlService {
             numbers.down += part.totals.down
             closing = part.next
         }
-        let open =
-            fleet.isLive ? fleet.connections().count : Int(max(0, numbers.connections - numbers.closed))
+        let open = fleet.isLive ? try passedBytes().count : Int(max(0, numbers.connections - numbers.closed))
         return Reply(HistoryStatsAnswer(numbers, open: open, databaseBytes: databaseBytes))
     }
 
@@ -114,7 +114,7 @@ extension ControlService {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while true {
             var filter = filter
-            if filter.asksOpen { filter.open = passedBytes() }
+            if filter.asksOpen { filter.open = try passedBytes() }
             // Counted before the look: what is committed meanwhile ends the wait at once.
             let commits = store.history.commits
             let (from, asked) = (cursor, filter)
@@ -165,21 +165,21 @@ extension ControlService {
         return filter
     }
 
-    private func passedBytes() -> [Int64: PassedBytes] {
-        Dictionary(
-            fleet.connections().map {
-                ($0.id, PassedBytes(up: Int64(clamping: $0.bytesUp), down: Int64(clamping: $0.bytesDown)))
-            }
-        ) { $1 }
+    private func passedBytes() throws(ControlError) -> [Int64: PassedBytes] {
+        guard let passed = fleet.passed(of: nil) else {
+            throw ControlError(
+                503, RecordsError.Code.busy.rawValue, "the server did not say in time what is open",
+                hint: "try again")
+        }
+        return passed
     }
 
-    /// While a connection is open, what has passed so far stands where the counts will be.
+    /// While a connection is open, what has passed so far stands where the counts will be; nothing when the server does not say.
     private func fillOpen(_ entries: inout [HistoryEntry]) {
-        let isOpen = { (entry: HistoryEntry) in
-            if case .connection(let record) = entry { record.isOpen } else { false }
+        let open = entries.compactMap { entry -> Int64? in
+            if case .connection(let record) = entry, record.isOpen { record.id } else { nil }
         }
-        guard fleet.isLive, entries.contains(where: isOpen) else { return }
-        let passed = passedBytes()
+        guard fleet.isLive, !open.isEmpty, let passed = fleet.passed(of: open) else { return }
         for place in entries.indices {
             guard case .connection(var record) = entries[place] else { continue }
             record.setPassed(passed[record.id])
@@ -187,16 +187,26 @@ extension ControlService {
         }
     }
 
-    /// Who read what of the history is in the audit.
+    /// Who read what of the history is in the audit. While the records cannot be written it is in the log: that is when an
+    /// operator has to look most.
     private func noteRead(_ call: Call, _ what: String) throws(ControlError) {
         let asked = call.query.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let words = ([what] + call.segments.map { "\($0.key)=\($0.value)" } + asked).joined(separator: " ")
         let reference = call.query["node"]
-        try write(call) { (transaction) throws(RecordsError) in
-            let reader = transaction.reader
-            let node = reference.flatMap { try? reader.node($0) }
-            try transaction.audit("history-read", node: node, detail: words)
+        if !store.health.isFailing {
+            do throws(ControlError) {
+                return try write(call) { (transaction) throws(RecordsError) in
+                    let reader = transaction.reader
+                    let node = reference.flatMap { try? reader.node($0) }
+                    try transaction.audit("history-read", node: node, detail: words)
+                }
+            } catch {
+                guard store.health.isFailing else { throw error }
+            }
         }
+        Log.warn(
+            "history-read-not-in-audit", ("actor", call.actor.name), ("detail", words),
+            ("error", store.health.reason ?? "the records were failing"))
     }
 
     func read<Result: Sendable>(

@@ -21,6 +21,10 @@ package protocol LiveFleet: Sendable {
     /// The sub-connections that are open now, of all nodes, in the order of their ids. Asks the loop, at most 1 s.
     func connections() -> [LiveConnection]
 
+    /// What has passed so far through those sub-connections whose end the history does not have yet: of these ids, or of all.
+    /// Asks the loop, at most 1 s; nil when it does not answer in time.
+    func passed(of ids: [Int64]?) -> [Int64: PassedBytes]?
+
     /// Ends one sub-connection; the history keeps it as `killed`. False when none of this id is open. `reason` is the
     /// operator's words, for the log. Waits for it, at most 1 s.
     func kill(connection id: Int64, reason: String) -> Bool
@@ -101,6 +105,7 @@ package struct OfflineFleet: LiveFleet {
     package func disconnect(node id: String, reason: String) -> Int { 0 }
     package func online() -> [String: LiveNode] { [:] }
     package func connections() -> [LiveConnection] { [] }
+    package func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? { [:] }
     package func kill(connection id: Int64, reason: String) -> Bool { false }
     package var isLive: Bool { false }
 }

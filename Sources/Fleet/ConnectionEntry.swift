@@ -50,6 +50,10 @@ final class ConnectionEntry: SubConnectionRecord {
         if slot == nil { totals.deallocate() }
     }
 
+    var passed: PassedBytes {
+        PassedBytes(up: Int64(clamping: totals[0]), down: Int64(clamping: totals[1]))
+    }
+
     func becameDurable() {
         isRecorded = true
         // With best effort bytes may have been quicker.

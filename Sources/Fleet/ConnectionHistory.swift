@@ -45,16 +45,18 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     var describe: ((Peer, UInt32) -> RouteText?)?
     /// Connections that pass bytes or wait to, by id.
     private(set) var open: [Int64: ConnectionEntry] = [:]
+    /// Those that have ended, with what had passed, until their end is on disk: until then the records say they are open.
+    private var ending: [Int64: ConnectionEntry] = [:]
     private var routes: [RouteKey: Route] = [:]
     /// Nodes and mappings come and go; this many are remembered, and written again when they are met again.
     private static let maximumRoutes = 50_000
     private var events: [HistoryEvent] = []
     /// Of `events`, those that somebody waits for, with their place in it.
     private var newOpenings: [(place: Int, entry: ConnectionEntry)] = []
-    private var newClosings: [(place: Int, slot: ConnectionSlots.Slot)] = []
+    private var newClosings: [(place: Int, entry: ConnectionEntry)] = []
     /// Appended and not known to be on disk, in the order of their tickets.
     private var openings = Backlog<ConnectionEntry>()
-    private var closings = Backlog<ConnectionSlots.Slot>()
+    private var closings = Backlog<ConnectionEntry>()
     /// The counts of minutes that are over, on their way to the disk.
     private var refusals = RefusalNotes.none
     private(set) var isFailing = false
@@ -113,6 +115,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
             Log.limited(.error, "slots-full", key: "", ("error", error.message))
             if policy.isRequired, policy.refusesOnFailure { return nil }
             slot = nil
+            slots.followWithoutSlot(id)
         }
         let entry = ConnectionEntry(
             id: id, mapping: mapping, client: ClientPlace(client), openedAt: at, openedMonotonic: loop.now,
@@ -170,13 +173,25 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
 
     func ended(_ entry: ConnectionEntry, _ reason: EndReason) {
         open[entry.id] = nil
+        ending[entry.id] = entry
         if reason == .targetRefused { count(.targetRefused) }
         if let slot = entry.slot { slots.close(slot, reason: reason, monotonicNanoseconds: loop.now) }
     }
 
     func settled(_ entry: ConnectionEntry, _ closed: Closed) {
         append(.closed(closed))
-        if let slot = entry.slot { newClosings.append((events.count - 1, slot)) }
+        newClosings.append((events.count - 1, entry))
+    }
+
+    private func endIsDurable(_ entry: ConnectionEntry) {
+        ending[entry.id] = nil
+        if let slot = entry.slot { slots.free(slot) } else { slots.forgetWithoutSlot(entry.id) }
+    }
+
+    /// What has passed through those whose end is not on disk, of these ids or of all.
+    func passed(of ids: [Int64]?) -> [Int64: PassedBytes] {
+        guard let ids else { return open.merging(ending) { $1 }.mapValues(\.passed) }
+        return ids.reduce(into: [:]) { found, id in found[id] = (open[id] ?? ending[id])?.passed }
     }
 
     /// Ends a connection that is open; false if it is not.
@@ -202,7 +217,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         let first = last + 1 - UInt64(events.count)
         events.removeAll(keepingCapacity: true)
         for (place, entry) in newOpenings { openings.append(entry, ticket: first + UInt64(place)) }
-        for (place, slot) in newClosings { closings.append(slot, ticket: first + UInt64(place)) }
+        for (place, entry) in newClosings { closings.append(entry, ticket: first + UInt64(place)) }
         if case .noted(let place) = refusals { refusals = .appended(ticket: first + UInt64(place)) }
         newOpenings.removeAll(keepingCapacity: true)
         newClosings.removeAll(keepingCapacity: true)
@@ -212,7 +227,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         switch outcome {
         case .durable(let ticket):
             while let entry = openings.popFirst(through: ticket) { entry.becameDurable() }
-            while let slot = closings.popFirst(through: ticket) { slots.free(slot) }
+            while let entry = closings.popFirst(through: ticket) { endIsDurable(entry) }
             if case .appended(let last) = refusals, last <= ticket {
                 slots.freeRefusals()
                 refusals = .none

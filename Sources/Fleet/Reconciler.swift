@@ -62,6 +62,10 @@ package final class Reconciler: LiveFleet {
         ask { fleet, answer in answer.give(fleet.history.kill(connection)) } ?? false
     }
 
+    package func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? {
+        ask { fleet, answer in answer.give(fleet.history.passed(of: ids)) }
+    }
+
     /// Two looks a fifth of a second apart: the difference is the rate.
     package func connections() -> [LiveConnection] {
         let clock = ContinuousClock()

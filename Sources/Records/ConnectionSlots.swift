@@ -26,6 +26,7 @@ package final class ConnectionSlots {
     private var count = 0
     private var vacant: [Int32] = []
     private var heartbeats = 0
+    private var withoutSlot: Set<Int64> = []
 
     /// An empty file; what the last process left in it must have been recovered before. All connections up to `lastConnection`
     /// are closed; those to come have higher ids, and take their slots in ascending order.
@@ -106,6 +107,15 @@ package final class ConnectionSlots {
         vacant.append(Int32(slot.index))
     }
 
+    /// A connection that runs although `take` failed: nobody counts for it, but a start after a crash must close it too.
+    package func followWithoutSlot(_ id: Int64) {
+        withoutSlot.insert(id)
+        header[SlotFile.Header.highest] = max(header[SlotFile.Header.highest], UInt64(id))
+    }
+
+    /// Its closing is durable, or its opening was dropped.
+    package func forgetWithoutSlot(_ id: Int64) { withoutSlot.remove(id) }
+
     /// Each second: how long this process is known to have lived.
     package func heartbeat(at: Timestamp, monotonicNanoseconds: UInt64) {
         header[SlotFile.Header.heartbeatAt] = UInt64(bitPattern: at.microseconds)
@@ -121,6 +131,7 @@ package final class ConnectionSlots {
             let id = words(index)[SlotFile.Slot.id]
             if id != 0 { oldest = min(oldest, id) }
         }
+        if let id = withoutSlot.min() { oldest = min(oldest, UInt64(id)) }
         header[SlotFile.Header.closedBelow] = oldest
     }
 

@@ -138,6 +138,13 @@ final class AnsweringFleet: LiveFleet {
 
     func connections() -> [LiveConnection] { open.withLock { $0 } }
 
+    func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? {
+        let asked = connections().filter { ids?.contains($0.id) ?? true }
+        return Dictionary(
+            asked.map { ($0.id, PassedBytes(up: Int64($0.bytesUp), down: Int64($0.bytesDown))) }
+        ) { $1 }
+    }
+
     func kill(connection id: Int64, reason: String) -> Bool {
         open.withLock { open in
             guard let place = open.firstIndex(where: { $0.id == id }) else { return false }

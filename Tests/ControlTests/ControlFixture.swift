@@ -121,8 +121,12 @@ final class NotingFleet: LiveFleet {
     struct State: Sendable {
         var isLive = true
         var calls: [String] = []
+        /// What the loop was asked, which changes nothing.
+        var questions: [String] = []
         var online: [String: LiveNode] = [:]
         var connections: [LiveConnection] = []
+        /// It does not answer in time.
+        var isSlow = false
     }
 
     let state = Mutex(State())
@@ -140,7 +144,23 @@ final class NotingFleet: LiveFleet {
 
     func online() -> [String: LiveNode] { state.withLock { $0.online } }
 
-    func connections() -> [LiveConnection] { state.withLock { $0.connections } }
+    func connections() -> [LiveConnection] {
+        state.withLock { state in
+            state.questions.append("connections")
+            return state.connections
+        }
+    }
+
+    func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? {
+        state.withLock { state in
+            state.questions.append("passed \(ids.map { "\($0.sorted())" } ?? "all")")
+            guard !state.isSlow else { return nil }
+            let asked = state.connections.filter { ids?.contains($0.id) ?? true }
+            return Dictionary(
+                asked.map { ($0.id, PassedBytes(up: Int64($0.bytesUp), down: Int64($0.bytesDown))) }
+            ) { $1 }
+        }
+    }
 
     func kill(connection id: Int64, reason: String) -> Bool {
         state.withLock { state in
@@ -157,6 +177,13 @@ final class NotingFleet: LiveFleet {
         state.withLock { state in
             defer { state.calls = [] }
             return state.calls
+        }
+    }
+
+    func takeQuestions() -> [String] {
+        state.withLock { state in
+            defer { state.questions = [] }
+            return state.questions
         }
     }
 

@@ -3,6 +3,7 @@ import Foundation
 import HTTP
 import Histories
 import Records
+import SQLite
 import Synchronization
 import Testing
 
@@ -78,6 +79,52 @@ struct HistoryTests {
         #expect(fixture.ask("GET", "/v1/history").status == 503)
     }
 
+    @Test func `while the records cannot be written the history can be read`() throws {
+        let log = fixture.store.history
+        log.append([
+            .route(
+                ConnectionRoute(
+                    id: log.newRouteID(), nodeID: HistoryRows.nodeID(0), node: "edge-01",
+                    identity: [UInt8](repeating: 7, count: 16), mapping: 3, kind: .listener,
+                    mappingName: nil, listen: "tcp 0.0.0.0:80", target: "tcp 127.0.0.1:80")),
+            .opened(
+                Opened(
+                    id: log.newConnectionID(), route: 1, at: .now, monotonicMicroseconds: 1, client: .unix)),
+        ])
+        func wait(_ isSo: () throws -> Bool) rethrows {
+            let deadline = time(nil) + 20
+            while try !isSo(), time(nil) < deadline { poll(nil, 0, 2) }
+            #expect(try isSo())
+        }
+        try wait { try ids(page("/v1/history")) == [1] }
+        let before = try reads().count
+        let path = "\(fixture.directory)/\(Store.fileName)"
+        let other = try Database(path: path, mode: .readWrite)
+        try other.run(
+            script:
+                "CREATE TRIGGER fault BEFORE INSERT ON closed BEGIN SELECT abs(-9223372036854775807 - 1); END"
+        )
+        log.append([
+            .closed(
+                Closed(
+                    connection: 1, at: .now, durationMicroseconds: 1, up: 0, down: 0, reason: .clientEOF))
+        ])
+        // The first of them may be what finds it out.
+        try wait {
+            let seen = try ids(page("/v1/history"))
+            #expect(seen == [1])
+            return fixture.store.health.isFailing
+        }
+        #expect(try ids(page("/v1/history")) == [1])
+        #expect(fixture.ask("GET", "/v1/history/1").status == 200)
+        #expect(fixture.ask("GET", "/v1/history/top").status == 200)
+        #expect(fixture.ask("GET", "/v1/history?wait=0").status == 200)
+        try other.run(script: "DROP TRIGGER fault")
+        wait { !fixture.store.health.isFailing }
+        #expect(fixture.ask("GET", "/v1/history/1").text.contains("client-eof"))
+        #expect(try reads().count > before)
+    }
+
     @Test func `what is open comes with what has passed so far, and is found by it`() throws {
         let rows = try fixture.makeHistory(500)
         let open = rows.connections.filter { $0.end == nil }.map(\.id)
@@ -98,6 +145,29 @@ struct HistoryTests {
             $0.connections = []
         }
         #expect(try page("/v1/history?open=true").entries == [])
+    }
+
+    @Test func `the loop is asked for what a page shows, once, and a loop that does not answer is told`()
+        throws
+    {
+        let rows = try fixture.makeHistory(500)
+        let open = rows.connections.filter { $0.end == nil }.map(\.id)
+        let first = try #require(open.first)
+        fixture.fleet.state.withLock { $0.connections = open.map { .sample($0) } }
+        let address = "/v1/history?order=oldest&limit=1&cursor=\(first - 1)"
+        #expect(try ids(page(address)) == [first])
+        #expect(fixture.fleet.takeQuestions() == ["passed [\(first)]"])
+        #expect(fixture.ask("GET", "/v1/history/\(first)").status == 200)
+        #expect(fixture.fleet.takeQuestions() == ["passed [\(first)]"])
+        _ = try page("/v1/history?open=true")
+        #expect(fixture.fleet.takeQuestions() == ["passed all"])
+        fixture.fleet.state.withLock { $0.isSlow = true }
+        // Where it decides what is found nothing is found; where it only adds, it is unknown.
+        for path in ["history?open=true", "history?at=2026-08-22T09:14:03Z", "history/top", "history/stats"] {
+            #expect(fixture.ask("GET", "/v1/\(path)").errorCode == "busy", "\(path)")
+        }
+        let one = fixture.ask("GET", "/v1/history/\(first)")
+        #expect(one.status == 200 && one.text.contains("\"bytesUp\":null"))
     }
 
     @Test func `a follower hears each opening and each end once, also in many at a time`() throws {

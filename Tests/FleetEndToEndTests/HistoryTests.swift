@@ -160,6 +160,30 @@ struct HistoryTests {
         }
     }
 
+    @Test func `what has ended is shown as open, with its counts, until its end is on disk`() throws {
+        try withFleet { fleet in
+            let echo = try TargetServer.echo(limit: .seconds(60))
+            let (_, _) = try fleet.joinNode("edge-07")
+            let mapping = try fleet.open(.listener, of: "edge-07", to: echo.endpoint)
+            let client = try Socket.connect(to: mapping.entrance)
+            let port = try client.localPort()
+            try client.requireAlive("twelve bytes")
+            let lock = try fleet.lockDatabase()
+            client.close()
+            _ = try eventually("it has ended") {
+                try fleet.admin("conn", "list").list().isEmpty ? true : nil
+            }
+            // The audit cannot have the look, so it is in the log.
+            let shown = try fleet.control.ask("GET", "/v1/history?open=true")
+            #expect("\(shown)".contains(":\(port)") && "\(shown)".contains("12"), "\(shown)")
+            try lock.release()
+            #expect(try fleet.record(of: port).end?.up == 12)
+            _ = try eventually("nothing is open") {
+                "\(try fleet.control.ask("GET", "/v1/history?open=true"))".contains(":\(port)") ? nil : true
+            }
+        }
+    }
+
     @Test(arguments: Kind.allCases)
     func `kill -9 of the server leaves the counts, and says that it did`(kind: Kind) throws {
         try withFleet { fleet in
@@ -175,6 +199,10 @@ struct HistoryTests {
             #expect(record.end?.reason == "server-crash" && record.end?.isRecovered == true)
             #expect(record.end?.up == 54_321 && record.end?.down == 54_321)
             #expect(record.end?.nodeUp == nil)
+            // As long as the server lived, to the second.
+            let gap = try #require(try fleet.gaps("server-crash").first)
+            let ended = try #require(try fleet.endedAt(record.id))
+            #expect((gap.from...gap.to).contains(ended), "\(ended - gap.from) \(gap.to - gap.from)")
             #expect(try fleet.notes("gap", "server-crash") == 1 && fleet.notes("stop") == 0)
         }
     }

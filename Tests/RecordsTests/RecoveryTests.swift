@@ -147,6 +147,35 @@ import Testing
         store.close()
     }
 
+    @Test func `after a kill also what ran without a slot is closed, however long ago it was opened`() throws
+    {
+        let store = try scratch.server()
+        let slots = try #require(store.takeSlots())
+        let outcomes = Outcomes(store.history)
+        let ids = (0..<4).map { _ in store.history.newConnectionID() }
+        for id in ids[0..<2] { slots.followWithoutSlot(id) }
+        _ = try slots.take(id: ids[2], at: opened, monotonicNanoseconds: 1)
+        let ended = try slots.take(id: ids[3], at: opened, monotonicNanoseconds: 1)
+        store.history.append(ids.map { .opened(.sample($0, route: 1, at: opened)) })
+        outcomes.waitForDurable(store.history.append([.closed(.sample(ids[0])), .closed(.sample(ids[3]))]))
+        slots.forgetWithoutSlot(ids[0])
+        slots.free(ended)
+        // Long enough to look for the oldest that runs.
+        for second in 1...200 {
+            slots.heartbeat(at: after(3), monotonicNanoseconds: UInt64(second) * 1_000_000_000)
+        }
+        let killed = try scratch.killed()
+        store.close()
+        let next = try killed.server()
+        let open: StaticString = "SELECT id FROM opened WHERE id NOT IN (SELECT connection FROM closed)"
+        #expect(try killed.rows(open, columns: 1) == [])
+        let closed = try killed.rows(
+            "SELECT connection, reason FROM closed WHERE flags = 1 ORDER BY connection", columns: 2)
+        #expect(closed == ["\(ids[1])|server-crash", "\(ids[2])|server-crash"])
+        #expect(next.history.newConnectionID() == ids[3] + 1)
+        next.close()
+    }
+
     @Test func `a server's life is noted: start, stop, and the gaps between`() throws {
         let life: StaticString =
             "SELECT kind, coalesce(detail, '') FROM notes WHERE kind IN ('start', 'stop', 'gap') ORDER BY id"

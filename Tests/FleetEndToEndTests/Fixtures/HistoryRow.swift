@@ -81,6 +81,15 @@ extension ManagedFleet {
         }
     }
 
+    /// In microseconds since the epoch.
+    func endedAt(_ id: Int64) throws -> Int64? {
+        try withDatabase { database in
+            try database.first("SELECT at FROM closed WHERE connection = ?", id) {
+                (row) throws(SQLiteError) in try row.integer(0)
+            }
+        }
+    }
+
     /// Number of notes of this kind and detail.
     func notes(_ kind: String, _ detail: String? = nil) throws -> Int {
         try withDatabase { database in
