@@ -31,7 +31,11 @@ struct ReceiveWindow {
     private(set) var grantedBytes: Int
     /// Consumed, not yet returned.
     private(set) var owedBytes = 0
-    private var lastReturnNanoseconds: UInt64
+    /// A round is over when a whole window has been returned.
+    private var roundBytes = 0
+    private var roundStart: UInt64
+    /// A round has shown that the path, not the window, was the limit: from now on it grows by steps.
+    private var hasSettled = false
 
     /// Came, not yet consumed.
     var bufferedBytes: Int { limitBytes - grantedBytes - owedBytes }
@@ -40,7 +44,7 @@ struct ReceiveWindow {
         self.firstBytes = firstBytes
         limitBytes = firstBytes
         grantedBytes = firstBytes
-        lastReturnNanoseconds = now
+        roundStart = now
     }
 
     /// Takes arrived bytes from the grant; false if they exceed it.
@@ -50,36 +54,52 @@ struct ReceiveWindow {
         return true
     }
 
-    /// Bytes have left to the socket. True when it is time to return credit: half of the window is owed.
+    /// Bytes have left to the socket. True when it is time to return credit: an eighth of the window is owed, which is all that
+    /// the sender has to do without; of a small one, half.
     mutating func consumed(_ amount: Int) -> Bool {
         precondition(amount <= bufferedBytes, "more consumed than came")
         owedBytes += amount
-        return owedBytes >= limitBytes / 2
+        return owedBytes >= limitBytes / (limitBytes < Credit.comfortableWindowBytes ? 2 : 8)
     }
 
-    /// What to return now. Doubles the window if half of it was used within a round trip, out of `pool` as far as it
-    /// is not `reserved`; halves it again if that took sixteen round trips and more.
+    /// What to return now, and how large the window is to be.
+    ///
+    /// A sender that waits for credit uses a window each round trip, however small the window is: it doubles, out of `pool` as far
+    /// as it is not `reserved`, and once it has been large enough grows by quarters. A sender that the path holds back takes longer, and what the window lets it send beyond rate ×
+    /// round trip stands in the path's queues, before every keystroke: a window that takes two and a half round trips shrinks by
+    /// steps (less would starve a path whose round trip varies). What is used much more slowly is halved.
     mutating func takeIncrement(
         now: UInt64, roundTripNanoseconds: UInt64, pool: inout Int, reserved: Int
     ) -> Int {
-        let elapsed = now - min(lastReturnNanoseconds, now)
-        lastReturnNanoseconds = now
         var increment = owedBytes
         owedBytes = 0
-        let fast = elapsed < roundTripNanoseconds || limitBytes < Credit.comfortableWindowBytes
-        let slow = elapsed / 16 > max(roundTripNanoseconds, 10_000_000)
-        // A large window takes at most half of what is left: some that lie idle do not leave all others at their first.
-        let share = limitBytes < Credit.comfortableWindowBytes ? limitBytes : limitBytes * 2
-        if fast, limitBytes * 2 <= Credit.maximumWindowBytes, pool - reserved >= share {
-            pool -= limitBytes
-            increment += limitBytes
-            limitBytes *= 2
-        } else if slow, limitBytes > max(firstBytes, Credit.comfortableWindowBytes),
-            increment >= limitBytes / 2
-        {
-            limitBytes /= 2
-            pool += limitBytes
-            increment -= limitBytes
+        roundBytes += increment
+        let isSmall = limitBytes < Credit.comfortableWindowBytes
+        adapting: if isSmall || roundBytes >= limitBytes {
+            let elapsed = now - min(roundStart, now)
+            (roundBytes, roundStart) = (0, now)
+            if isSmall || elapsed * 2 < roundTripNanoseconds * 3 {
+                let isLimited = isSmall || elapsed * 4 < roundTripNanoseconds * 5
+                if !isLimited { hasSettled = true }
+                let step = hasSettled ? limitBytes / 4 : limitBytes
+                // A large window takes at most half of what is left: some that lie idle do not leave all others at their first.
+                let share = isSmall ? step : step * 2
+                if limitBytes + step <= Credit.maximumWindowBytes, pool - reserved >= share {
+                    pool -= step
+                    increment += step
+                    limitBytes += step
+                }
+            } else {
+                hasSettled = true
+                guard elapsed * 2 > roundTripNanoseconds * 5 else { break adapting }
+                let isIdle = elapsed / 32 > max(roundTripNanoseconds, 10_000_000)
+                let floor = max(firstBytes, Credit.comfortableWindowBytes)
+                let step = min(
+                    isIdle ? limitBytes / 2 : limitBytes / 8, max(limitBytes - floor, 0), increment)
+                limitBytes -= step
+                pool += step
+                increment -= step
+            }
         }
         grantedBytes += increment
         return increment

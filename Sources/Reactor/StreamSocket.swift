@@ -134,13 +134,17 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         Self.address(of: descriptor, getpeername)
     }
 
-    /// Keeps what waits in our own hands, where it can be ordered, instead of in the kernel's send queue; and gives up on
-    /// a peer that acknowledges nothing for 30 s (tcp(7)).
+    /// Gives up on a peer that acknowledges nothing for 30 s (tcp(7)).
     package func tuneForLink() {
         guard family != AF_UNIX else { return }
-        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, 128 << 10)
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
         if peerAddress?.isLoopback == true { Self.stopPacing(descriptor) }
+    }
+
+    /// Keeps what waits in our own hands, where it can be ordered, instead of in the kernel's send queue.
+    package func limitUnsent(_ bytes: Int) {
+        guard family != AF_UNIX else { return }
+        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, Int32(clamping: bytes))
     }
 
     package func keepAlive() {

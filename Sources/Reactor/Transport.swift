@@ -34,6 +34,8 @@ package protocol StreamTransport: AnyObject {
     var peerAddress: SocketAddress? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
+    /// How much the kernel may hold that it has not sent.
+    func limitUnsent(_ bytes: Int)
     /// Notices when the other end's machine is gone. For a connection that has lived for a while: short ones are spared the call.
     func keepAlive()
     /// For a connection over which much has gone.
@@ -41,6 +43,7 @@ package protocol StreamTransport: AnyObject {
 }
 
 extension StreamTransport {
+    package func limitUnsent(_ bytes: Int) {}
     package func keepAlive() {}
     package func tuneForBulk() {}
 }

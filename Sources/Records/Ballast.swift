@@ -13,7 +13,7 @@ final class Ballast {
     private let path: String
     /// What it has when it is there; 0 when there was never room.
     private var bytes: Int
-    private var isGivenBack = false
+    private(set) var isGivenBack = false
 
     init(directory: String) {
         self.directory = directory

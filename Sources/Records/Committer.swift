@@ -167,6 +167,8 @@ final class Committer {
             return
         }
         failure?.nextTry = Monotonic.nanoseconds + Self.retryNanoseconds
+        // It may be the log of writes that has filled the disk.
+        if failing.error.isFull || ballast?.isGivenBack == true { connection.emptyLog() }
         var batch = Array(kept.prefix(Self.batch))
         let count = batch.count
         // While the disk is full the ballast's room is for what is kept, not for new connections.

@@ -90,6 +90,10 @@ final class WritingConnection {
         }
     }
 
+    /// Takes the log's content into the database and gives its room back to the disk; with a reader in the way, or no room for
+    /// it, the next time. Outside of transactions.
+    func emptyLog() { _ = try? database.checkpoint() }
+
     /// A database that was moved or deleted under a running program would go on taking writes that nobody ever finds.
     func checkFiles() throws(RecordsError) {
         for name in [path, "\(path)-wal"] {

@@ -57,6 +57,19 @@ package struct Migrator: Sendable {
         guard lstat(path, &status) == 0 else { throw .system(Self.words("cannot look at the file")) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw .system("not a regular file") }
         guard status.st_size > 0 else { throw .empty }
+        if isForeign { throw .foreign }
+    }
+
+    /// By the file's header (sqlite.org/fileformat.html#the_database_header), which has our number since the file got its name.
+    /// SQLite itself would make another program's database one with a log before it told whose it is.
+    private var isForeign: Bool {
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        // Why not, SQLite says.
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var header = [UInt8](repeating: 0, count: 72)
+        guard read(descriptor, &header, header.count) == header.count else { return true }
+        return header[68...].reduce(0) { $0 << 8 | UInt32($1) } != UInt32(bitPattern: applicationID)
     }
 
     /// Files that were made before free pages could be given back in steps are written anew, once, while they are small.

@@ -22,13 +22,16 @@ package final class MainLink: TransportHandler, TurnWork {
     /// By slot and opener, as the multiplexer numbers them.
     var subConnections = ContiguousArray<SubConnection?>()
     /// Over on the link, still writing to a slow socket, their slot in use again.
-    var lingering: [ObjectIdentifier: SubConnection] = [:]
+    var lingering: [UInt32: SubConnection] = [:]
     /// At the end that keeps records.
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
+    private var drainRate = DrainRate()
+    /// What the kernel has been told to hold at most, unsent.
+    private var unsentLimit = 0
     /// DATA has come since the round trip was last looked at.
     var hasReceivedData = false
     private var lastMeasured: UInt64 = 0
@@ -53,6 +56,8 @@ package final class MainLink: TransportHandler, TurnWork {
     static let closeTimeout: UInt64 = 1_000_000_000
     /// Above this the other end is not heard until it takes what it has been sent.
     static let outputLimit = 4 << 20
+    /// In the kernel, on a fast link.
+    private static let mostUnsent = 128 << 10
 
     init(
         transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer,
@@ -131,7 +136,7 @@ package final class MainLink: TransportHandler, TurnWork {
         if subConnections[place] === sub {
             subConnections[place] = nil
         } else {
-            lingering[ObjectIdentifier(sub)] = nil
+            lingering[sub.stream.rawValue] = nil
         }
         // The end with the authority keeps the records; it has two counts of each.
         if !peer.hasAuthority, !isOver {
@@ -153,7 +158,7 @@ package final class MainLink: TransportHandler, TurnWork {
         let counts =
             multiplexer.isOurs(id)
             ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
-        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
+        if let sub = find(id) ?? lingering[id.rawValue] {
             sub.tallied(counts)
         } else {
             awaited.take(id)?.settled(other: counts)
@@ -184,8 +189,14 @@ package final class MainLink: TransportHandler, TurnWork {
     func insert(_ sub: SubConnection) {
         let place = place(of: sub.stream)
         while subConnections.count <= place { subConnections.append(nil) }
-        if let earlier = subConnections[place] { lingering[ObjectIdentifier(earlier)] = earlier }
+        if let earlier = subConnections[place] { linger(earlier) }
         subConnections[place] = sub
+    }
+
+    func linger(_ sub: SubConnection) {
+        // Its slot has gone round all generations while another of the same id still writes: that one has had its time.
+        lingering.removeValue(forKey: sub.stream.rawValue)?.aborted(.idle)
+        lingering[sub.stream.rawValue] = sub
     }
 
     func find(_ id: StreamID) -> SubConnection? {
@@ -254,7 +265,8 @@ package final class MainLink: TransportHandler, TurnWork {
     /// is full.
     private func readReady(_ stage: inout RecordStage) {
         var bulkTurns = bulk.count
-        while records.output.count < settings.linkQueueBytes, stage.failure == nil {
+        let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
+        while records.output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false
                 guard sub.read(into: &stage, limit: Self.sparseQuantum) else { continue }
@@ -264,7 +276,8 @@ package final class MainLink: TransportHandler, TurnWork {
             } else if bulkTurns > 0, let sub = bulk.popFirst() {
                 bulkTurns -= 1
                 sub.isInReadyList = false
-                if sub.read(into: &stage, limit: Self.quantum) {
+                let room = max(queueBytes - records.output.count, Self.sparseQuantum)
+                if sub.read(into: &stage, limit: min(Self.quantum, room)) {
                     enqueueBulk(sub)
                 } else {
                     sub.isBulk = false
@@ -283,13 +296,29 @@ package final class MainLink: TransportHandler, TurnWork {
 
     func flush() {
         let output = records.output
-        while !output.isEmpty, transport.isWritable {
+        var written = 0
+        writing: while !output.isEmpty, transport.isWritable {
             let used = output.describe(in: loop.scratch.vectors)
             switch transport.write(UnsafeMutableBufferPointer(rebasing: loop.scratch.vectors[..<used])) {
-            case .bytes(let count): output.discard(count)
-            case .wouldBlock, .end: return
+            case .bytes(let count):
+                output.discard(count)
+                written += count
+            case .wouldBlock, .end: break writing
             case .failed(let error): return end(LinkEnd(word: .lost, detail: "\(error)"))
             }
         }
+        drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
+        limitUnsent()
+    }
+
+    /// The kernel's share of what waits, by powers of two: it is told seldom.
+    private func limitUnsent() {
+        let wanted = drainRate.queueBytes(most: Self.mostUnsent)
+        guard wanted < unsentLimit || wanted >= 2 * unsentLimit else { return }
+        var limit = Self.mostUnsent
+        while limit > wanted { limit /= 2 }
+        guard limit != unsentLimit else { return }
+        unsentLimit = limit
+        transport.limitUnsent(limit)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Records
 import SQLite
 import Support
 import Testing
@@ -46,7 +47,7 @@ private final class CrashRun {
         random = SeededRandom(seed: seed)
         // Addresses that nothing else of this machine uses: the ports stay ours while the server is away.
         let host = "127.\(Int.random(in: 32..<64, using: &random)).\(getpid() >> 8 & 255).\(getpid() & 255)"
-        fleet = try ManagedFleet(host: host)
+        fleet = try ManagedFleet(host: host, isVerbose: false)
         target = try Callers.target(noting: heard)
         var entrances: [(Kind, Endpoint)] = []
         for number in 0..<2 {
@@ -73,14 +74,14 @@ private final class CrashRun {
             usleep(UInt32.random(in: 0..<50_000, using: &random))
         }
         fleet.server.kill()
-        kills.append(now())
+        kills.append(Timestamp.now.microseconds)
         callers.nextEra()
         // Not always one that lives long enough to be useful.
         if Int.random(in: 0..<16, using: &random) == 0 {
             let brief = try fleet.startServer(port: fleet.endpoint.port)
             usleep(UInt32.random(in: 0..<200_000, using: &random))
             brief.kill()
-            kills.append(now())
+            kills.append(Timestamp.now.microseconds)
         }
         try fleet.resumeServer()
         fleet.forgetOldPrograms()
@@ -97,12 +98,6 @@ private final class CrashRun {
         }
     }
 
-    private func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
-    }
-
     // MARK: Checks
 
     /// Of everything before the server that runs now.
@@ -110,7 +105,7 @@ private final class CrashRun {
         let calls = callers.take(before: callers.era)
         try checkNotes()
         try check(calls)
-        if isWhole { try checkIntegrity() }
+        if isWhole { try fleet.requireIntegrity() }
     }
 
     private func check(_ calls: [Call]) throws {
@@ -126,9 +121,7 @@ private final class CrashRun {
         let heard = heard.get()
         for call in calls {
             let row = rows.removeValue(forKey: call.address)
-            if let difference = difference(call, row, isHeard: heard.contains(call.address)) {
-                throw Failure("\(difference): \(call)\n\(row.map(\.description) ?? "no row")")
-            }
+            try fleet.requireRecord(row, of: call, isHeard: heard.contains(call.address))
             connections += 1
             if call.received == 0 { unanswered += 1 }
         }
@@ -155,12 +148,6 @@ private final class CrashRun {
         for line in fleet.server.log where line.level == "error" { throw Failure("\(line)") }
     }
 
-    private func checkIntegrity() throws {
-        let said = try run("/usr/bin/sqlite3", ["-readonly", fleet.databasePath, "PRAGMA integrity_check"])
-            .succeeded()
-        guard said == ["ok"] else { throw Failure("integrity: \(said)") }
-    }
-
     func finish() throws {
         try callers.stop()
         for node in nodes { node.program.kill() }
@@ -168,7 +155,8 @@ private final class CrashRun {
         try fleet.resumeServer()
         try check(callers.take())
         guard rows.isEmpty else { throw Failure("rows of nobody: \(rows.values.prefix(3))") }
-        try checkIntegrity()
+        try fleet.requireIntegrity()
+        try fleet.admin("audit", "verify")
         guard recovered > kills.count / 2 else { throw Failure("only \(recovered) were recovered") }
         print(
             "killed \(kills.count) times: \(connections) connections, \(unanswered) without an answer, "

@@ -10,7 +10,7 @@ struct PowerCutTests {
     private static let cuts = 400
     /// Of the images, how many are also opened as a server would.
     private static let startEvery = 20
-    private static let calls = 400
+    private static let calls = 900
 
     @Test(.enabled(if: Tracing.isPossible, "needs strace, and to be root"))
     func `at 400 power cuts no connection that passed a byte is without its opening`() throws {
@@ -69,7 +69,11 @@ struct PowerCutTests {
         guard lost.isEmpty else {
             throw Failure("\(lost.count) of \(said.count) that passed a byte are lost")
         }
-        if starts, rows.contains(where: { $0.reason == nil }) { throw Failure("not recovered: \(rows)") }
+        guard starts else { return }
+        if rows.contains(where: { $0.reason == nil }) { throw Failure("not recovered: \(rows)") }
+        var verifier = ChainVerifier(path: folder.file(Store.fileName))
+        verifier.keys = [contents["seal-verify.key"] ?? []]
+        if let fault = try verifier.run().fault { throw Failure("the chain: \(fault)") }
     }
 }
 

@@ -182,29 +182,3 @@ final class Callers: Sendable {
         for worker in workers { try worker.value(within: .seconds(30)) }
     }
 }
-
-extension HistoryRow {
-    /// Nil for a client of a Unix socket.
-    var address: UInt32? { client.count == 4 ? client.reduce(0 as UInt32) { $0 << 8 | UInt32($1) } : nil }
-}
-
-/// How the record differs from what the client knows; nil if it does not.
-func difference(_ call: Call, _ row: HistoryRow?, isHeard: Bool) -> String? {
-    if let fault = call.fault { return fault }
-    guard let row else {
-        return call.received > 0 || isHeard ? "a byte passed and there is no record" : nil
-    }
-    guard row.kind == call.kind.rawValue else { return "another kind" }
-    guard let end = row.end else { return "it has no end" }
-    // What came back had been counted on its way up before it left the server. Of the way down, the last write to the client
-    // may be done and not counted: the kernel lets the client run first.
-    let uncounted = call.kind == .listener ? call.latest : 0
-    guard (call.received...call.sent).contains(Int(end.up)) else { return "the count up" }
-    guard (call.received - uncounted...call.sent).contains(Int(end.down)) else {
-        return "the count down"
-    }
-    if end.reason == "server-crash", !end.isRecovered { return "a crash that was not recovered from" }
-    guard call.end == .orderly else { return nil }
-    let isWhole = end.up == end.down || end.isRecovered
-    return isWhole && ["client-eof", "server-crash"].contains(end.reason) ? nil : "it ended in order"
-}

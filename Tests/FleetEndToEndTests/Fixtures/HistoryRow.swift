@@ -81,24 +81,6 @@ extension ManagedFleet {
         }
     }
 
-    /// Those of this cause, in microseconds since the epoch.
-    func gaps(_ cause: String) throws -> [(from: Int64, to: Int64)] {
-        try withDatabase { database in
-            try database.query(
-                "SELECT from_at, to_at FROM notes WHERE kind = 'gap' AND detail = ? ORDER BY id", cause
-            ) { (row) throws(SQLiteError) in (from: try row.integer(0), to: try row.integer(1)) }
-        }
-    }
-
-    /// All connections up to this one had ended when the server started.
-    func lastStart() throws -> Int64 {
-        try withDatabase { database in
-            try database.first("SELECT max(connection) FROM notes WHERE kind = 'start'") {
-                (row) throws(SQLiteError) in try row.integer(0)
-            } ?? 0
-        }
-    }
-
     /// Number of notes of this kind and detail.
     func notes(_ kind: String, _ detail: String? = nil) throws -> Int {
         try withDatabase { database in

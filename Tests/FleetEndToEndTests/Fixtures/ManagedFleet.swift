@@ -11,18 +11,21 @@ final class ManagedFleet {
     private var started = 0
     /// Where the server listens.
     private let host: String
+    private let isVerbose: Bool
 
     var data: String { directory.file("data") }
     var control: ControlSocket { ControlSocket(path: "\(data)/control.sock") }
 
-    /// `prepare` gets the data folder's path before the first server starts.
+    /// `prepare` gets the data folder's path before the first server starts. Not verbose: for many connections.
     init(
-        _ flags: [String] = [], host: String = "127.0.0.1", prepare: (String) throws -> Void = { _ in }
+        _ flags: [String] = [], host: String = "127.0.0.1", isVerbose: Bool = true,
+        prepare: (String) throws -> Void = { _ in }
     ) throws {
         self.host = host
+        self.isVerbose = isVerbose
         directory = try TemporaryDirectory()
         try prepare(directory.file("data"))
-        server = try Self.start(directory, host, port: 0, flags)
+        server = try Self.start(directory, host, port: 0, Self.flags(flags, isVerbose))
         endpoint = .tcp(try server.waitForLog("server-listening")["address"])
         programs.append(server)
         try server.waitForLog("control-listening")
@@ -30,7 +33,8 @@ final class ManagedFleet {
 
     /// A server on this data, whether or not one runs already. `tool` is a command that runs it.
     func startServer(port: Int = 0, _ flags: [String] = [], under tool: [String] = []) throws -> Program {
-        let program = try Self.start(directory, host, port: port, flags, under: tool)
+        let program = try Self.start(
+            directory, host, port: port, Self.flags(flags, isVerbose), under: tool)
         programs.append(program)
         return program
     }
@@ -40,10 +44,14 @@ final class ManagedFleet {
         under tool: [String] = []
     ) throws -> Program {
         let arguments =
-            ["-host", host, "-port", "\(port)", "-data", directory.file("data"), "-verbose"] + flags
+            ["-host", host, "-port", "\(port)", "-data", directory.file("data")] + flags
         guard let first = tool.first else { return try Program.goproxy("goproxy-server", arguments) }
         return try Program(
             first, tool.dropFirst() + ["\(Program.buildDirectory)/goproxy-server"] + arguments)
+    }
+
+    private static func flags(_ flags: [String], _ isVerbose: Bool) -> [String] {
+        flags + (isVerbose ? ["-verbose"] : [])
     }
 
     // MARK: The server's end and return
@@ -66,7 +74,8 @@ final class ManagedFleet {
         let file = try directory.write("uuid-\(started)", uuid)
         let node = try Program.goproxy(
             "goproxy-node",
-            ["-host", endpoint.host, "-port", "\(endpoint.port)", "-uuid-file", file, "-verbose"] + flags)
+            ["-host", endpoint.host, "-port", "\(endpoint.port)", "-uuid-file", file]
+                + Self.flags(flags, isVerbose))
         programs.append(node)
         return node
     }
