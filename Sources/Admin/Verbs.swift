@@ -3,9 +3,19 @@ import Records
 
 extension Verb {
     /// Every command, in the order in which help shows them.
-    package static let all: [Verb] =
-        nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + plainVerbs
-        + historyVerbs + keepingVerbs
+    package static let all: [Verb] = {
+        let verbs =
+            nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + historyVerbs + plainVerbs
+            + keepingVerbs
+        let order = [
+            "node", "listener", "peer-listener", "history", "conn", "audit", "hold", "backup", "restore",
+            "doctor",
+            "status", "version", "completion",
+        ]
+        let ordered = order.flatMap { word in verbs.filter { ($0.noun ?? $0.name) == word } }
+        precondition(ordered.count == verbs.count, "a command without its place in the order")
+        return ordered
+    }()
 
     /// In the order in which they come up; a command of one word may be a noun too.
     package static let nouns: [String] = all.reduce(into: []) { nouns, verb in

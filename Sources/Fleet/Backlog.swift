@@ -1,20 +1,26 @@
 /// Things in the order of their tickets.
 struct Backlog<Element> {
     private var elements: [(ticket: UInt64, element: Element)?] = []
-    private var first = 0
+    private var start = 0
+
+    var first: Element? { start < elements.count ? elements[start]?.element : nil }
+
+    func forEach(_ body: (Element) -> Void) {
+        for place in start..<elements.count { if let next = elements[place] { body(next.element) } }
+    }
 
     mutating func append(_ element: Element, ticket: UInt64) { elements.append((ticket, element)) }
 
     mutating func popFirst(through ticket: UInt64) -> Element? {
-        guard first < elements.count, let next = elements[first], next.ticket <= ticket else { return nil }
-        elements[first] = nil
-        first += 1
-        if first == elements.count {
+        guard start < elements.count, let next = elements[start], next.ticket <= ticket else { return nil }
+        elements[start] = nil
+        start += 1
+        if start == elements.count {
             elements.removeAll(keepingCapacity: true)
-            first = 0
-        } else if first > 4_096, first * 2 > elements.count {
-            elements.removeFirst(first)
-            first = 0
+            start = 0
+        } else if start > 4_096, start * 2 > elements.count {
+            elements.removeFirst(start)
+            start = 0
         }
         return next.element
     }

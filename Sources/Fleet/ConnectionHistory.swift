@@ -60,6 +60,9 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     /// The counts of minutes that are over, on their way to the disk.
     private var refusals = RefusalNotes.none
     private(set) var isFailing = false
+    /// A commit has been under way for longer than anybody waits.
+    private var isHanging = false
+    private static let hangNanoseconds: UInt64 = 5_000_000_000
     /// Of the fleet, so far.
     private var changes: UInt64 = 0
     /// Wall clock less monotonic clock.
@@ -89,7 +92,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         self.slots = slots
         self.policy = policy
         self.loop = loop
-        clockOffset = Timestamp.now.microseconds - Int64(loop.now / 1_000)
+        clockOffset = Self.clocks().offset
         let (mailbox, bound) = (loop.mailbox, LoopBound(Weak(self), to: loop))
         log.onOutcome = { outcome in
             mailbox.post { loop in bound.value(on: loop).value?.take(outcome) }
@@ -105,7 +108,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
 
     func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any SubConnectionRecord)? {
         guard let route = route(mapping, of: peer) else { return nil }
-        if isFailing, policy.isRequired, policy.refusesOnFailure { return nil }
+        if isFailing || isHanging, refusesNow { return nil }
         let id = log.newConnectionID()
         let at = Timestamp.now
         let slot: ConnectionSlots.Slot?
@@ -113,13 +116,14 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
             slot = try slots.take(id: id, at: at, monotonicNanoseconds: loop.now)
         } catch {
             Log.limited(.error, "slots-full", key: "", ("error", error.message))
-            if policy.isRequired, policy.refusesOnFailure { return nil }
+            if refusesNow { return nil }
             slot = nil
             slots.followWithoutSlot(id)
         }
         let entry = ConnectionEntry(
             id: id, mapping: mapping, client: ClientPlace(client), openedAt: at, openedMonotonic: loop.now,
-            slot: slot, mayPass: !policy.isRequired || isFailing, kind: route.kind, peer: peer, history: self)
+            slot: slot, mayPass: !policy.isRequired || isFailing || isHanging, kind: route.kind, peer: peer,
+            history: self)
         open[id] = entry
         append(
             .opened(
@@ -129,6 +133,9 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         newOpenings.append((events.count - 1, entry))
         return entry
     }
+
+    /// What becomes of connections that cannot be recorded.
+    private var refusesNow: Bool { policy.isRequired && policy.refusesOnFailure }
 
     func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer) {
         switch reason {
@@ -224,6 +231,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     }
 
     private func take(_ outcome: HistoryOutcome) {
+        isHanging = false
         switch outcome {
         case .durable(let ticket):
             while let entry = openings.popFirst(through: ticket) { entry.becameDurable() }
@@ -236,11 +244,11 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
             if !isFailing {
                 Log.error(
                     "history-failing", ("error", error.message),
-                    ("new-connections", policy.isRequired && policy.refusesOnFailure ? "refused" : "passed"))
+                    ("new-connections", refusesNow ? "refused" : "passed"))
             }
             isFailing = true
             while let entry = openings.popFirst(through: ticket) {
-                entry.couldNotBeRecorded(isRefused: policy.isRequired && policy.refusesOnFailure)
+                entry.couldNotBeRecorded(isRefused: refusesNow)
             }
         case .healed:
             isFailing = false
@@ -248,17 +256,39 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         }
     }
 
+    /// Both clocks at one moment: a turn that takes long must not look like a step.
+    private static func clocks() -> (wall: Timestamp, monotonic: UInt64, offset: Int64) {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        let monotonic = UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+        let wall = Timestamp.now
+        return (wall, monotonic, wall.microseconds - Int64(monotonic / 1_000))
+    }
+
+    /// A disk that neither writes nor fails: nobody is told anything, and clients must not wait for ever.
+    private func lookForHang() {
+        guard !isHanging, let oldest = openings.first,
+            loop.now - min(oldest.openedMonotonic, loop.now) > Self.hangNanoseconds
+        else { return }
+        isHanging = true
+        Log.error(
+            "history-hangs", ("seconds", Self.hangNanoseconds / 1_000_000_000),
+            ("new-connections", refusesNow ? "refused" : "passed"))
+        openings.forEach { $0.couldNotBeRecorded(isRefused: refusesNow) }
+    }
+
     /// Each second.
     func beat() {
-        let now = Timestamp.now
-        slots.heartbeat(at: now, monotonicNanoseconds: loop.now)
-        let expected = Timestamp(microseconds: clockOffset + Int64(loop.now / 1_000))
-        let step = now.microseconds - expected.microseconds
+        let (now, monotonic, offset) = Self.clocks()
+        slots.heartbeat(at: now, monotonicNanoseconds: monotonic)
+        let step = offset - clockOffset
+        let expected = Timestamp(microseconds: now.microseconds - step)
         if abs(step) > Self.clockStepMicroseconds {
             Log.warn("clock-step", ("from", expected), ("to", now))
             append(.note(.gap(.clockStep, from: expected, to: now, at: now)))
         }
-        clockOffset += step
+        clockOffset = offset
+        lookForHang()
         guard refusals == .none else { return }
         for note in slots.endedRefusals(now: now) {
             append(.note(note))

@@ -76,6 +76,7 @@ package final class ManagedServer {
         } catch {
             throw ServerFailure(description: "\(error)")
         }
+        Log.info("server-listening", ("address", bound))
         Log.info("control-listening", ("path", "\(directory.path)/\(Self.socketName)"))
         return bound
     }

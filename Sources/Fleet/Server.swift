@@ -75,9 +75,7 @@ package final class Server {
             refused: { [weak self] in self?.onRefused?($0) })
         self.gate = gate
         do throws(SystemError) {
-            let bound = try gate.open(address)
-            Log.info("server-listening", ("address", bound))
-            return bound
+            return try gate.open(address)
         } catch {
             throw ServerFailure(description: "cannot listen on \(address): \(error)")
         }

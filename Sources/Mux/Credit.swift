@@ -36,6 +36,7 @@ struct ReceiveWindow {
     private var roundStart: UInt64
     /// A round has shown that the path, not the window, was the limit: from now on it grows by steps.
     private var hasSettled = false
+    private var limitedRounds: UInt8 = 0
 
     /// Came, not yet consumed.
     var bufferedBytes: Int { limitBytes - grantedBytes - owedBytes }
@@ -65,7 +66,8 @@ struct ReceiveWindow {
     /// What to return now, and how large the window is to be.
     ///
     /// A sender that waits for credit uses a window each round trip, however small the window is: it doubles, out of `pool` as far
-    /// as it is not `reserved`, and once it has been large enough grows by quarters. A sender that the path holds back takes longer, and what the window lets it send beyond rate ×
+    /// as it is not `reserved`, and once it has been large enough grows by halves
+    /// and eighths. A sender that the path holds back takes longer, and what the window lets it send beyond rate ×
     /// round trip stands in the path's queues, before every keystroke: a window that takes two and a half round trips shrinks by
     /// steps (less would starve a path whose round trip varies). What is used much more slowly is halved.
     mutating func takeIncrement(
@@ -75,13 +77,18 @@ struct ReceiveWindow {
         owedBytes = 0
         roundBytes += increment
         let isSmall = limitBytes < Credit.comfortableWindowBytes
-        adapting: if isSmall || roundBytes >= limitBytes {
+        if isSmall || roundBytes >= limitBytes {
             let elapsed = now - min(roundStart, now)
             (roundBytes, roundStart) = (0, now)
-            if isSmall || elapsed * 2 < roundTripNanoseconds * 3 {
-                let isLimited = isSmall || elapsed * 4 < roundTripNanoseconds * 5
-                if !isLimited { hasSettled = true }
-                let step = hasSettled ? limitBytes / 4 : limitBytes
+            let isLimited = isSmall || elapsed * 4 < roundTripNanoseconds * 5
+            // The first rounds hold the stream's beginning and the path's own.
+            if isLimited {
+                limitedRounds = min(limitedRounds + 1, 3)
+            } else if limitedRounds > 2 {
+                hasSettled = true
+            }
+            if isLimited || elapsed * 2 < roundTripNanoseconds * 3 {
+                let step = !isLimited ? limitBytes / 8 : hasSettled ? limitBytes / 2 : limitBytes
                 // A large window takes at most half of what is left: some that lie idle do not leave all others at their first.
                 let share = isSmall ? step : step * 2
                 if limitBytes + step <= Credit.maximumWindowBytes, pool - reserved >= share {
@@ -89,9 +96,7 @@ struct ReceiveWindow {
                     increment += step
                     limitBytes += step
                 }
-            } else {
-                hasSettled = true
-                guard elapsed * 2 > roundTripNanoseconds * 5 else { break adapting }
+            } else if elapsed * 2 > roundTripNanoseconds * 5 {
                 let isIdle = elapsed / 32 > max(roundTripNanoseconds, 10_000_000)
                 let floor = max(firstBytes, Credit.comfortableWindowBytes)
                 let step = min(

@@ -4,6 +4,8 @@ package enum Event {
     case none
     /// The other end opened a stream: dial, then `accept` or `reset`. In every case `release` in the end.
     case opened(StreamID, mapping: UInt32, client: ClientAddress)
+    /// The other end opened a stream beyond what this one takes; it has been closed.
+    case refused(mapping: UInt32, CloseReason)
     /// The other end's dial succeeded.
     case accepted(StreamID)
     /// Bytes; call `consumed` when they have left. The stream may already be over when that happens.

@@ -93,8 +93,9 @@ extension Multiplexer {
         begin(index, generation: id.generation, sendFirst: sendFirst, receiveFirst: receiveFirst, now: now)
         guard isWithinLimits, !hasSentGoAway else {
             states[index].isHeld = false
-            reset(id, reason: hasSentGoAway ? .nodeAway : .limit)
-            return .none
+            let reason: CloseReason = hasSentGoAway ? .nodeAway : .limit
+            reset(id, reason: reason)
+            return .refused(mapping: frame.payload.number(UInt32.self, at: 0), reason)
         }
         theirStreams += 1
         states[index].mapping = frame.payload.number(UInt32.self, at: 0)

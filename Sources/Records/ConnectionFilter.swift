@@ -49,7 +49,7 @@ package struct PageBudget: Sendable {
     package var rows = 400_000
     /// Time after which the page ends with what it has. A part of the work that has begun is finished, which takes about as
     /// long again at most.
-    package var nanoseconds: UInt64 = 30_000_000
+    package var nanoseconds: UInt64 = 20_000_000
 
     package init() {}
 }

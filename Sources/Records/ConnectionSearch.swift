@@ -59,29 +59,25 @@ struct ConnectionSearch {
         let took = max(1, Self.nanoseconds() - start)
         if !hasChosen, found * 200 < part.count {
             // Fewer than one in 200: scanning on would be slow.
-            try chooseWay()
+            try chooseWay(after: part)
             hasChosen = true
             isFresh = true
         }
-        // Parts of some 10 ms, so that the time is looked at often enough, whatever a row costs on this disk.
-        let fitting = Double(max(1, part.count)) * 10_000_000 / Double(took)
+        // Parts of some 6 ms, so that the time is looked at often enough, whatever a row costs on this disk.
+        let fitting = Double(max(1, part.count)) * 6_000_000 / Double(took)
         wanted = Int(min(Double(wanted) * 4, max(64, min(65_536, fitting))))
         wanted = max(isFresh ? 64 : 1, min(wanted, budget.rows - looked))
     }
 
     // MARK: The way
 
-    private mutating func chooseWay() throws(RecordsError) {
+    private mutating func chooseWay(after part: ConnectionScan.Part) throws(RecordsError) {
         guard let rest = scan.rest, rest.count > Self.firstRows else { return }
         if let at = conditions.filter.at, let ids = try openAt(at, in: rest) { return scan.useList(ids) }
         var fewest = Int.max
         var keys: [ConnectionScan.Key]?
         var list: [Int64]?
-        if conditions.needsRoute,
-            let routes = try reader.routes(
-                node: conditions.node, listener: conditions.listener, target: conditions.filter.target),
-            routes.count <= Self.mostRoutes
-        {
+        if let routes = try routesWorthReading(after: part) {
             keys = routes.map { .route($0) }
             fewest = try count(routes, in: rest)
         }
@@ -97,6 +93,30 @@ struct ConnectionSearch {
         }
         if let list { return scan.useList(list) }
         if let keys { try scan.useStreams(keys) }
+    }
+
+    private func routesWorthReading(after part: ConnectionScan.Part) throws(RecordsError) -> [Int64]? {
+        guard conditions.needsRoute,
+            let routes = try reader.routes(
+                node: conditions.node, listener: conditions.listener, target: conditions.filter.target),
+            routes.count <= Self.mostRoutes
+        else { return nil }
+        if routes.count > ConnectionScan.activeStreams, try !isSparse(in: part) { return nil }
+        return routes
+    }
+
+    /// Of many routes that have more than one in 50 connections, each costs more than a look at the other 49.
+    private func isSparse(in part: ConnectionScan.Part) throws(RecordsError) -> Bool {
+        let route = ConnectionConditions.routeConditions(
+            conditions.node, conditions.listener, conditions.filter.target)
+        let found = try records { () throws(SQLiteError) in
+            try reader.database.query(
+                "SELECT count(*) FROM opened AS o NOT INDEXED CROSS JOIN routes AS r ON r.id = o.route WHERE o.id BETWEEN ? AND ?"
+                    + route.text,
+                list: [part.ids.lowerBound, part.ids.upperBound] as [any Bindable] + route.values
+            ) { (row) throws(SQLiteError) in Int(try row.integer(0)) }.first ?? 0
+        }
+        return found * 50 < part.count
     }
 
     private func count(_ routes: [Int64], in ids: ClosedRange<Int64>) throws(RecordsError) -> Int {

@@ -142,7 +142,7 @@ extension MainLink {
                 sub.aborted(subReason)
             } else {
                 subConnections[place] = nil
-                lingering[ObjectIdentifier(sub)] = sub
+                linger(sub)
             }
         }
         giveUpAwaited()

@@ -109,7 +109,9 @@ extension MainLink {
         case .writable(let id): find(id)?.readIfPossible()
         case .linkWritable: for sub in subConnections { sub?.readIfPossible() }
         case .finished(let id): find(id)?.linkEnded()
-        case .closed(let id, let reason): find(id)?.aborted(reason)
+        case .closed(let id, let reason):
+            find(id)?.aborted(peer.hasAuthority ? reason.asSaidByNode : reason)
+        case .refused(let mapping, let reason): peer.recorder?.refused(reason, mapping: mapping, of: peer)
         case .control(let message): try peer.received(message, on: self)
         case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
         case .pong: break
@@ -166,5 +168,19 @@ private struct Run {
         self.sub = nil
         (used, count) = (0, 0)
         sub.deliver(UnsafeMutableBufferPointer(rebasing: vectors[..<filled]), count: amount)
+    }
+}
+
+extension CloseReason {
+    /// Reasons become part of the server's records. A node says what its sockets did and what it did itself; what only the server
+    /// and its operators do is not its to say.
+    var asSaidByNode: CloseReason {
+        switch self {
+        case .clientReset, .targetReset, .targetRefused, .targetTimeout, .targetUnreachable, .notAllowed,
+            .idle,
+            .limit, .linkLost, .nodeStop, .nodeAway:
+            self
+        case .clientEOF, .targetEOF, .revoked, .mappingRemoved, .serverStop, .killed, .notRecorded: .nodeStop
+        }
     }
 }

@@ -22,7 +22,7 @@ package final class MainLink: TransportHandler, TurnWork {
     /// By slot and opener, as the multiplexer numbers them.
     var subConnections = ContiguousArray<SubConnection?>()
     /// Over on the link, still writing to a slow socket, their slot in use again.
-    var lingering: [ObjectIdentifier: SubConnection] = [:]
+    var lingering: [UInt32: SubConnection] = [:]
     /// At the end that keeps records.
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
@@ -136,7 +136,7 @@ package final class MainLink: TransportHandler, TurnWork {
         if subConnections[place] === sub {
             subConnections[place] = nil
         } else {
-            lingering[ObjectIdentifier(sub)] = nil
+            lingering[sub.stream.rawValue] = nil
         }
         // The end with the authority keeps the records; it has two counts of each.
         if !peer.hasAuthority, !isOver {
@@ -158,7 +158,7 @@ package final class MainLink: TransportHandler, TurnWork {
         let counts =
             multiplexer.isOurs(id)
             ? ByteCounts(up: toSocket, down: fromSocket) : ByteCounts(up: fromSocket, down: toSocket)
-        if let sub = find(id) ?? lingering.values.first(where: { $0.stream == id }) {
+        if let sub = find(id) ?? lingering[id.rawValue] {
             sub.tallied(counts)
         } else {
             awaited.take(id)?.settled(other: counts)
@@ -189,8 +189,14 @@ package final class MainLink: TransportHandler, TurnWork {
     func insert(_ sub: SubConnection) {
         let place = place(of: sub.stream)
         while subConnections.count <= place { subConnections.append(nil) }
-        if let earlier = subConnections[place] { lingering[ObjectIdentifier(earlier)] = earlier }
+        if let earlier = subConnections[place] { linger(earlier) }
         subConnections[place] = sub
+    }
+
+    func linger(_ sub: SubConnection) {
+        // Its slot has gone round all generations while another of the same id still writes: that one has had its time.
+        lingering.removeValue(forKey: sub.stream.rawValue)?.aborted(.idle)
+        lingering[sub.stream.rawValue] = sub
     }
 
     func find(_ id: StreamID) -> SubConnection? {

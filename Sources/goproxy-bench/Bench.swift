@@ -34,13 +34,24 @@ struct Bench {
         let pair = try startPair(folder, origin)
         routes.append(Route(name: "listener", port: pair.listenerPort, tunnel: pair))
         routes.append(Route(name: "peer listener", port: pair.peerListenerPort, tunnel: pair))
+        var hasty: TunnelPair?
+        if options.comparesAudit {
+            hasty = try startPair(folder, origin, ["-audit", "best-effort"])
+            if let hasty {
+                routes.append(Route(name: "best effort", port: hasty.listenerPort, tunnel: hasty))
+            }
+        }
         results.routes = routes.map(\.name)
         try measure(routes, origin)
         pair.end()
+        hasty?.end()
     }
 
-    private func startPair(_ folder: ProgramFolder, _ origin: Origin) throws(BenchError) -> TunnelPair {
-        let pair = try TunnelPair.start(from: folder, in: temporary, origin: origin, echoLog: options.verbose)
+    private func startPair(
+        _ folder: ProgramFolder, _ origin: Origin, _ serverFlags: [String] = []
+    ) throws(BenchError) -> TunnelPair {
+        let pair = try TunnelPair.start(
+            from: folder, in: temporary, origin: origin, serverFlags: serverFlags, echoLog: options.verbose)
         complain("goproxy-server pid \(pair.server.pid), goproxy-node pid \(pair.node.pid)")
         return pair
     }

@@ -142,7 +142,7 @@ struct HistoryBench {
             } while cursor != nil && found < 100
             commands.append(milliseconds(since: begin))
             // What takes seconds need not be done often.
-            if commands.reduce(0, +) > 20_000 { break }
+            if commands.reduce(0, +) > 10_000 { break }
         }
         print(
             columns(

@@ -11,6 +11,7 @@ struct Options {
     var seconds = 0.8
     var connections = [1, 8]
     var short = [1, 32]
+    var comparesAudit = false
     var idle = 5_000
     var only = Section.allCases
     var retries = 0
@@ -63,6 +64,12 @@ struct Options {
                 "history", help: "instead of traffic: pages of a history of this many connections",
                 in: 1_000...100_000_000
             ) { $0.history = $1 },
+            .bool(
+                "audit",
+                help: "also a server whose connections do not wait for their record (-audit best-effort)"
+            ) {
+                $0.comparesAudit = $1
+            },
             .bool("direct", help: "only the direct connection: what this machine and the load can do") {
                 $0.direct = $1
             },

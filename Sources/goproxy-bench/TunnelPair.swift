@@ -61,10 +61,14 @@ struct TunnelPair {
 
     /// Starts both programs and waits until bytes can pass in both directions.
     static func start(
-        from folder: ProgramFolder, in temporary: TemporaryFolder, origin: Origin, echoLog: Bool
+        from folder: ProgramFolder, in temporary: TemporaryFolder, origin: Origin, serverFlags: [String] = [],
+        echoLog: Bool
     ) throws(BenchError) -> TunnelPair {
-        let credential = "\(temporary.path)/uuid"
-        let data = "\(temporary.path)/data"
+        // Of this pair alone: two may run side by side.
+        let place = "\(temporary.path)/\(monotonicNanoseconds())"
+        mkdir(place, 0o700)
+        let credential = "\(place)/uuid"
+        let data = "\(place)/data"
         try writePrivate(UUID().uuidString.lowercased(), to: credential)
         mkdir(data, 0o700)
         let mapping = """
@@ -78,7 +82,7 @@ struct TunnelPair {
                 "-host", "127.0.0.1", "-port", "0", "-data", data, "-listener", mapping, "-peer_listener",
                 mapping,
             ]
-                + common, echoLog: echoLog)
+                + common + serverFlags, echoLog: echoLog)
         let main = try port("address", of: server.await("server-listening"), server)
         let node = try Program.start(
             "goproxy-node", path: folder.file("goproxy-node"),

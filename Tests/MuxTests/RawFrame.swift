@@ -70,7 +70,7 @@ enum Seen: Equatable {
 
     init(_ event: Event) {
         switch event {
-        case .none: self = .none
+        case .none, .refused: self = .none
         case .linkWritable: self = .linkWritable
         case .pong: self = .pong
         case .opened(let id, _, _): self = .opened(id.rawValue)

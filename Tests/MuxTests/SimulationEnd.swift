@@ -116,7 +116,7 @@ final class SimulationEnd {
 
     func take(_ event: Event, calls: [SimulationCall]) throws(SimulationFailure) {
         switch event {
-        case .none, .linkWritable: break
+        case .none, .refused, .linkWritable: break
         case .opened(let id, let mapping, let client): try opened(id, Int(mapping), client, calls)
         case .accepted(let id):
             let stream = try known(id)

@@ -222,4 +222,28 @@ struct DatabaseTests {
             #expect(error.isCorrupt)
         }
     }
+
+    @Test func `SQL composed of literals binds its values, in any number of forms, also inside its own rows`()
+        throws
+    {
+        let database = try Database(path: scratch.path("a.db"), mode: .create)
+        var sql: ComposedSQL = "SELECT ?"
+        for count in 1...100 {
+            let values = (0..<count).map { Int64($0) }
+            let row = try database.query(sql, list: values) { (row) throws(SQLiteError) in
+                // The same statement again while it runs.
+                let inner = try database.query(sql, list: values) { (row) throws(SQLiteError) in
+                    try row.integer(0)
+                }
+                return (inner, try row.integer(Int32(count - 1)))
+            }
+            #expect(row.count == 1 && row[0].0 == [0] && row[0].1 == Int64(count - 1))
+            sql += ", ?"
+        }
+        #expect(throws: SQLiteError.self) {
+            _ = try database.query("SELECT ?" as ComposedSQL, list: []) {
+                (_: borrowing Row) throws(SQLiteError) in 0
+            }
+        }
+    }
 }
