@@ -40,6 +40,9 @@ enum KeepingCommands {
             if !report.dryRun {
                 lines.append("\(report.freedBytes) bytes given back to the file system.")
             }
+        } else if report.opened + report.closed > 0 {
+            lines.append(
+                "Deleted \(report.opened) openings and \(report.closed) closings; what is left there stays.")
         } else {
             lines.append("Nothing goes: no sealed stretch is older than \(TimeText.absolute(report.before)).")
         }

@@ -29,9 +29,7 @@ struct PrunePlan: Sendable {
         _ rule: Rule, in database: Database
     ) throws(SQLiteError) -> (plan: PrunePlan?, heldBy: Int64?) {
         let from = try lastPruned(in: database)
-        let hold = try database.first(
-            "SELECT id, since FROM holds WHERE released_at IS NULL ORDER BY since, id LIMIT 1"
-        ) { (row) throws(SQLiteError) in (id: try row.integer(0), since: try row.time(1)) }
+        let hold = try earliestHold(in: database)
         let wanted: (opened: Int64, closed: Int64)
         switch rule {
         case .before(let time): wanted = try bounds(time, from, database)
@@ -116,6 +114,30 @@ struct PrunePlan: Sendable {
         let seal = try lastPruned(in: database)
         guard note.after > 0 else { return PrunePlan(from: .none, seal: seal) }
         return try Self.seal(from: note.after, in: database).map { PrunePlan(from: $0, seal: seal) }
+    }
+
+    // MARK: Holds
+
+    private static func earliestHold(
+        in database: Database
+    ) throws(SQLiteError) -> (id: Int64, since: Timestamp)? {
+        try database.first(
+            "SELECT id, since FROM holds WHERE released_at IS NULL ORDER BY since, id LIMIT 1"
+        ) { (row) throws(SQLiteError) in (id: try row.integer(0), since: try row.time(1)) }
+    }
+
+    /// The newest hold, and the one that reaches behind the seal: of the rows that are still there one is not older than it.
+    func holds(in database: Database) throws(SQLiteError) -> (newest: Int64, reaching: Int64?) {
+        // One that is made between the two is newer than what this answers, and looked for again.
+        let newest = try database.pragma("SELECT coalesce(max(id), 0) FROM holds")
+        guard let hold = try Self.earliestHold(in: database) else { return (newest, nil) }
+        let isHeld = try database.first(
+            """
+            SELECT EXISTS (SELECT 1 FROM opened WHERE id > ?1 AND id <= ?2 AND at >= ?5)
+                OR EXISTS (SELECT 1 FROM closed WHERE id > ?3 AND id <= ?4 AND at >= ?5)
+            """, from.opened, seal.opened, from.closed, seal.closed, hold.since
+        ) { (row) throws(SQLiteError) in try row.integer(0) != 0 }
+        return (newest, isHeld == true ? hold.id : nil)
     }
 
     // MARK: What it comes to

@@ -138,6 +138,52 @@ struct PruneTests {
         #expect(again.contains("was released at"))
     }
 
+    @Test(arguments: [false, true])
+    func `a hold stops a pruning that runs, and one that is to be ended`(isInterrupted: Bool) throws {
+        let past = try Past()
+        for hour in 0..<3 { try past.hour(hour, connections: 6_000) }
+        let store = past.store
+        let result = Mutex<PruneReport?>(nil)
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            let report = try? store.prune(before: Past.hour(2), actor: .server)
+            result.withLock { $0 = report }
+            ended.signal()
+        }
+        // The first rows are gone.
+        var seen = store.history.commits
+        while try past.count("opened") == 18_000 {
+            seen = store.history.waitForCommit(after: seen, milliseconds: 1_000)
+        }
+        if isInterrupted {
+            store.close()
+            ended.wait()
+            try past.reopen()
+        }
+        let hold = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.addHold(since: Past.hour(0), reason: "case 4711")
+        }
+        let left = try past.count("opened")
+        #expect(left > 6_000, "it was over too soon to show anything")
+        if !isInterrupted {
+            ended.wait()
+            let report = try #require(result.withLock { $0 })
+            #expect(report.heldBy == hold.id && report.seal == nil && report.opened == 18_000 - left)
+        }
+        #expect(try prune(past, before: 2).heldBy == hold.id)
+        #expect(try past.count("opened") == left && past.count("closed") == 18_000)
+        #expect(try expectSound(past).leaving > 0)
+        _ = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.releaseHold(id: hold.id)
+        }
+        _ = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.addHold(since: Past.hour(2), reason: "not of that time")
+        }
+        _ = try prune(past, before: 2)
+        #expect(try past.count("opened") == 6_000 && past.count("closed") == 6_000)
+        _ = try expectSound(past)
+    }
+
     @Test func `a pruning that is stopped half-way verifies at every step, and is ended by the next`() throws
     {
         let past = try Past()
