@@ -9,12 +9,17 @@ extension Store {
     /// time. Live writes go on: each step is a short transaction of its own, with a pause after it.
     ///
     /// Stopped half-way, by `close` or a failure, it leaves a history that can be verified; the next pruning ends it first.
-    package func prune(before: Timestamp, dryRun: Bool = false, actor: Actor) throws(RecordsError)
-        -> PruneReport
-    {
+    ///
+    /// - Parameter pauses: asked between two steps: whether to answer now, with `more` in the report. The same call again goes on.
+    package func prune(
+        before: Timestamp, dryRun: Bool = false, actor: Actor, pauses: () -> Bool = { false }
+    ) throws(RecordsError) -> PruneReport {
         var report = PruneReport(before: before, dryRun: dryRun)
         try keeping.alone { () throws(RecordsError) in
-            try Pruner(store: self, actor: actor).run(.before(before), &report)
+            // The closure goes no further than this call.
+            try withoutActuallyEscaping(pauses) { (pauses) throws(RecordsError) in
+                try Pruner(store: self, actor: actor, pauses: pauses).run(.before(before), &report)
+            }
         }
         return report
     }
@@ -23,7 +28,7 @@ extension Store {
     package func prune(downTo maximumBytes: Int64, actor: Actor) throws(RecordsError) -> PruneReport {
         var report = PruneReport(before: .now)
         try keeping.alone { () throws(RecordsError) in
-            let pruner = Pruner(store: self, actor: actor)
+            let pruner = Pruner(store: self, actor: actor, pauses: { false })
             // Openings differ in size, and other tables are no part of this: a second and a third look find the rest.
             for _ in 0..<8 {
                 let used = try pruner.usedBytes()
@@ -50,6 +55,8 @@ struct Pruner {
 
     let store: Store
     let actor: Actor
+    /// Whether whoever asked wants an answer now.
+    let pauses: () -> Bool
 
     func run(_ rule: PrunePlan.Rule, _ report: inout PruneReport) throws(RecordsError) {
         if !report.dryRun, let plan = try look({ (d) throws(SQLiteError) in try PrunePlan.unfinished(in: d) })
@@ -60,7 +67,11 @@ struct Pruner {
             try PrunePlan.make(rule, in: database)
         }
         report.heldBy = heldBy
-        guard let plan else { return }
+        guard let plan else {
+            // One that was paused may have left free pages.
+            if !report.dryRun { try giveBack(&report) }
+            return
+        }
         guard !report.dryRun else {
             let (counts, carried) = try look { (database) throws(SQLiteError) in
                 (try plan.count(in: database), try plan.carried(in: database).count)
@@ -68,6 +79,10 @@ struct Pruner {
             report.seal = plan.seal.id
             report.until = plan.seal.at
             (report.opened, report.closed, report.carried) = (counts.opened, counts.closed, Int64(carried))
+            return
+        }
+        guard !pauses() else {
+            report.more = true
             return
         }
         try begin(plan, &report)
@@ -107,7 +122,7 @@ struct Pruner {
         }
     }
 
-    /// False when a hold stopped it: what is left behind the seal is a whole beginning.
+    /// False when a hold or a pause stopped it: what is left behind the seal is a whole beginning.
     private func carryOut(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) -> Bool {
         let before = report
         // Openings first: one whose closing is gone would be taken for open. The newest first: what is left behind the seal
@@ -145,7 +160,7 @@ struct Pruner {
     }
 
     /// Calls for step after step; each answers how many rows went and the id below which the next goes on, nil at the end.
-    /// False when a hold reaches behind the plan's seal. Each step asks in its own transaction whether there is a new one: once
+    /// False at a pause, and when a hold reaches behind the plan's seal. Each step asks in its own transaction whether there is a new one: once
     /// a hold is answered, nothing that it keeps goes any more.
     private func delete(
         _ plan: PrunePlan, _ count: WritableKeyPath<PruneReport, Int64>, _ report: inout PruneReport,
@@ -155,6 +170,10 @@ struct Pruner {
         // The newest hold when they were looked at last: that may read much, and is no work for the writer.
         var known: Int64?
         while let place = below {
+            guard !pauses() else {
+                report.more = true
+                return false
+            }
             guard let newest = known else {
                 let (newest, holder) = try look { (database) throws(SQLiteError) in
                     try plan.holds(in: database)
@@ -185,6 +204,10 @@ struct Pruner {
         let before = try fileBytes()
         var last = Int64.max
         while true {
+            guard !pauses() else {
+                report.more = true
+                break
+            }
             let left = try step(&report) { (transaction) throws(RecordsError) in
                 try transaction.shrink(pages: 64)
             }
