@@ -12,6 +12,8 @@ package final class Store: Sendable {
     private let sessionIDs: Atomic<Int64>
     private let slots: Mutex<ConnectionSlots?>
     let keeping = Keeping()
+    /// Nanoseconds of the monotonic clock.
+    let openedMonotonic = Monotonic.nanoseconds
 
     /// The database's file inside the directory.
     package static let fileName = "goproxy.db"
