@@ -37,6 +37,7 @@ package final class Store: Sendable {
     static func open(
         directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
+        Restore.undo(in: directory)
         let opening = Writer.Opening(
             directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
             sealsEverySeconds: sealsEverySeconds)
