@@ -22,6 +22,7 @@ package struct Restore: Sendable {
         for suffix in ["", "-wal", "-shm", "-journal"] { unlink(part + suffix) }
         let (schema, knownUntil) = try copy(backup, to: part)
         defer { unlink(part) }
+        FolderOwner.give(part, in: directory)
         let now = Timestamp.now
         let replaced = try exchange(path, with: part, now)
         // The connections in it are not those of this database.

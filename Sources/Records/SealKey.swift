@@ -1,5 +1,6 @@
 import Digests
 import Glibc
+import SQLite
 
 /// The key that seals are made with. It evolves with every seal and the one before is erased: whoever takes the machine over
 /// can forge no seal that was made before.
@@ -130,6 +131,7 @@ struct SealKeyFiles {
         unlink(new)
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw .system(new, "cannot make it") }
+        FolderOwner.give(descriptor, in: directory)
         let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
         let reason = errno
         close(descriptor)

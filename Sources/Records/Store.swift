@@ -73,6 +73,11 @@ package final class Store: Sendable {
         sessionIDs = Atomic(lastSession)
     }
 
+    /// For a file that was just made in a data folder: what root makes in somebody else's belongs to who owns the folder.
+    package static func giveToOwner(_ descriptor: Int32, of directory: String) {
+        FolderOwner.give(descriptor, in: directory)
+    }
+
     deinit {
         close()
     }
