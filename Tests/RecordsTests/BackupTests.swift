@@ -123,16 +123,18 @@ struct BackupTests {
         #expect(link(path, aside) == 0 && rename(path + "-wal", aside + "-wal") == 0)
         try killed.store().close()
         #expect(try killed.rows("SELECT count(*) FROM opened", columns: 1) == ["10"])
-        // A database whose log cannot be brought into it, and a backup that cannot be named.
+        // Somebody reads, so the log cannot be brought in; and the backup cannot be named.
         let broken = try past.scratch.killed()
         let other = broken.path(Store.fileName)
-        try Data(repeating: 7, count: 8_192).write(to: URL(filePath: other))
-        let left = Data(repeating: 8, count: 8_192)
-        try left.write(to: URL(filePath: other + "-wal"))
+        let reader = try Database(path: other, mode: .readOnly)
+        try reader.execute("BEGIN")
+        #expect(try reader.pragma("SELECT count(*) FROM opened") == 10)
+        let left = try Data(contentsOf: URL(filePath: other + "-wal"))
         _ = refused(.io) { () throws(RecordsError) in
             try Restore.exchange(other, with: broken.path("nothing"), .now)
         }
         #expect(try Data(contentsOf: URL(filePath: other + "-wal")) == left)
+        reader.rollBack()
         for scratch in [killed, broken] {
             let names = try FileManager.default.contentsOfDirectory(atPath: scratch.directory)
             #expect(!names.contains { $0.contains(".replaced") }, "\(names)")
