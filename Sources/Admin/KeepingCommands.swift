@@ -4,8 +4,8 @@ import Records
 
 /// Pruning, holds, backups.
 enum KeepingCommands {
-    /// Pruning answers when it is done; a large history takes minutes.
-    private static let patience = Duration.seconds(86_400)
+    /// Pruning answers after 15 seconds at the latest, but for the count of a dry run.
+    private static let patience = Duration.seconds(600)
 
     static func prune(_ session: Session) throws(AdminError) {
         let arguments = session.arguments
@@ -17,14 +17,18 @@ enum KeepingCommands {
                 "The history of connections that ended before \(TimeText.absolute(before)) will be deleted for good."
             )
         }
-        let json = try session.ask(
-            "POST", "history", "prune",
-            body: ["before": .string(before.description), "dryRun": .bool(arguments.keeping.isDryRun)],
-            timeout: patience)
-        try session.print(json) { () throws(AdminError) in
-            let report: PruneReport = try session.decode(json)
-            return words(report)
-        }
+        var report: PruneReport?
+        repeat {
+            let json = try session.ask(
+                "POST", "history", "prune",
+                body: ["before": .string(before.description), "dryRun": .bool(arguments.keeping.isDryRun)],
+                timeout: patience)
+            let next: PruneReport = try session.decode(json)
+            report = report?.followed(by: next) ?? next
+            // A server that stops does nothing more: what it has done is told.
+        } while report.map { $0.more && $0.steps > 0 } ?? false
+        guard let report else { return }
+        try session.print(jsonText(report)) { () throws(AdminError) in words(report) }
     }
 
     private static func words(_ report: PruneReport) -> String {
@@ -40,9 +44,13 @@ enum KeepingCommands {
             if !report.dryRun {
                 lines.append("\(report.freedBytes) bytes given back to the file system.")
             }
+        } else if report.opened + report.closed > 0 {
+            lines.append(
+                "Deleted \(report.opened) openings and \(report.closed) closings; what is left there stays.")
         } else {
             lines.append("Nothing goes: no sealed stretch is older than \(TimeText.absolute(report.before)).")
         }
+        if report.more { lines.append("Not all is done: the server stops. The same command goes on.") }
         if let hold = report.heldBy { lines.append("Hold \(hold) keeps what is newer than its time.") }
         return lines.joined(separator: "\n") + "\n"
     }

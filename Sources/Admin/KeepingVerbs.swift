@@ -10,6 +10,7 @@ package struct KeepingArguments: Equatable, Sendable {
     package var file: String?
     package var key: [String] = []
     package var anchor: [String] = []
+    package var restored: Set<Int64> = []
 }
 
 extension Verb {
@@ -25,6 +26,7 @@ extension Verb {
                 What the chain alone shows is every change by somebody who did not write it anew. The verification key
                 (seal-verify.key, made at the first start: keep it on another machine) shows a chain that was written
                 anew; the lines history-head of the server's log, kept on another machine, show an end that was cut off.
+                They also tell of what a restored backup has replaced: confirm each that you know of with --restored.
 
                 On another machine: take a backup, copy the file there, and name it with --file. So that a stolen or
                 changed program here cannot lie, that is the better way.
@@ -43,6 +45,10 @@ extension Verb {
                 .list("anchor", value: "file", help: "a log of the server's, with its lines history-head") {
                     $0.keeping.anchor.append($1)
                 },
+                .list(
+                    "restored", value: "seal",
+                    help: "a backup replaced this seal and those after it, whatever anchors tell",
+                    set: restoredSeal),
             ], VerifyCommand.run),
         Verb(
             "history", "prune", [], "Deletes the history of connections that ended before a time.",
@@ -98,6 +104,11 @@ extension Verb {
             nil, "doctor", [], "Looks at this installation, and says what to do about what is wrong.",
             details: "Exit status 1 when a line says FAIL.", example: "\(program) doctor", Doctor.run),
     ]
+
+    private static func restoredSeal(_ arguments: inout Arguments, _ text: String) throws(FlagError) {
+        guard let seal = Int64(text), seal > 0 else { throw FlagError("not the number of a seal") }
+        arguments.keeping.restored.insert(seal)
+    }
 
     private static let forced: Flag<Arguments> = .bool("force", help: "replace the file if it is there") {
         $0.isForced = $1

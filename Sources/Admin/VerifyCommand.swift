@@ -15,6 +15,7 @@ enum VerifyCommand {
             // Before the snapshot: a server may seal meanwhile, and then the key is newer than what is read.
             verifier.nextSeal = nextSeal(session.directory)
         }
+        verifier.restored = arguments.restored
         for file in arguments.anchor { verifier.anchors += try anchors(file) }
         let report: ChainReport
         do throws(RecordsError) { report = try verifier.run() } catch { throw AdminError(error) }
@@ -31,7 +32,11 @@ enum VerifyCommand {
     }
 
     private static func words(_ report: ChainReport) -> String {
-        var text = "Nothing was changed or taken away, as far as this can tell:\n"
+        var text =
+            report.sealsReplaced == 0
+            ? "Nothing was changed or taken away, as far as this can tell:\n"
+            : "Nothing of what is here was changed. What \(counted(Int(report.sealsReplaced), "seal")) told of "
+                + "is not here: a note says that a backup was put in place.\n"
         for table in report.tables {
             let name = table.name + String(repeating: " ", count: max(0, 8 - table.name.count))
             text += "  \(name)\(counted(Int(table.rows), "row"))\n"

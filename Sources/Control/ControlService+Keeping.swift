@@ -8,14 +8,20 @@ package struct BackupAnswer: Codable, Equatable, Sendable {
 }
 
 extension ControlService {
+    /// Half of what a client waits for an answer as it is; the server's stop waits for a handler, so that ends it too.
+    private static let pruneTime = Duration.seconds(15)
+
     func prune(_ call: Call) throws(ControlError) -> Reply {
         let before = try call.time("before")
         guard before <= .now else { throw .invalid("before: lies in the future") }
         var isDry = false
         if case .bool(let flag) = call.body["dryRun"] { isDry = flag }
+        let end = ContinuousClock.now + Self.pruneTime
         return Reply(
             try control { () throws(RecordsError) in
-                try store.prune(before: before, dryRun: isDry, actor: call.actor)
+                try store.prune(before: before, dryRun: isDry, actor: call.actor) {
+                    ContinuousClock.now >= end || waits.isEnded
+                }
             })
     }
 

@@ -5,7 +5,7 @@ extension Route {
     static let keeping: [Route] = [
         Route(
             "POST", "/v1/history/prune", "pruneHistory",
-            "Deletes the history of connections that ended before a time, in small steps; answers when all are done.",
+            "Deletes the history of connections that ended before a time, in small steps; answers after 15 seconds at the latest.",
             body: Schema(
                 name: "Pruning",
                 fields: [
@@ -50,6 +50,7 @@ package enum KeepingSchemas {
         fields: [
             .required("before", .time, "as it was asked for"),
             .required("dryRun", .flag, "nothing was done"),
+            .required("more", .flag, "not all is done yet: ask again, with the same time"),
             .required("heldBy", .nullable(Schemas.count), "the hold that keeps what would go otherwise"),
             .required("seal", .nullable(Schemas.count), "behind which all goes; null when nothing goes"),
             .required("until", .nullable(.time), "when that seal was made"),

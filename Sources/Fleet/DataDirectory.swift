@@ -1,5 +1,6 @@
 import Glibc
 import Reactor
+import Records
 import TLS
 
 /// The folder beside the server in which everything lasting is kept. Others may neither read nor enter it.
@@ -79,6 +80,7 @@ package struct DataDirectory: Sendable {
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o400)
         guard descriptor >= 0 else { throw Self.failure(new, "cannot write it") }
         defer { unlink(new) }
+        Store.giveToOwner(descriptor, of: path)
         let isWritten = write(descriptor, randomBytes(32), 32) == 32 && fsync(descriptor) == 0
         close(descriptor)
         guard isWritten, link(new, file) == 0 || errno == EEXIST else {

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import SQLite
 
 /// `DIR/ballast`: room that the records give back to the file system when the disk is full, so that what is known of the
 /// connections that run can still be written. Made anew when there is room for it twice. On the writer's thread.
@@ -57,6 +58,7 @@ final class Ballast {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
+        FolderOwner.give(descriptor, in: directory)
         guard posix_fallocate(descriptor, 0, bytes) == 0 else {
             unlink(path)
             return false

@@ -15,6 +15,8 @@ package struct ChainReport: Encodable, Equatable, Sendable {
     /// Seals that the verification key was held against; 0 without one.
     package internal(set) var sealsProven: Int64 = 0
     package internal(set) var anchors: Int64 = 0
+    /// Seals that are not there because a backup was put in place, as a note says.
+    package internal(set) var sealsReplaced: Int64 = 0
     /// Anchors of a database in whose place a backup was put.
     package internal(set) var anchorsReplaced: Int64 = 0
     /// Behind it the history was pruned; nil for never.
@@ -26,8 +28,8 @@ package struct ChainReport: Encodable, Equatable, Sendable {
     package internal(set) var fault: ChainFault?
 
     private enum CodingKeys: String, CodingKey {
-        case tables, seals, sealedAt, sealsProven, anchors, anchorsReplaced, prunedUntil, carried, leaving,
-            fault
+        case tables, seals, sealedAt, sealsProven, sealsReplaced, anchors, anchorsReplaced, prunedUntil
+        case carried, leaving, fault
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -36,6 +38,7 @@ package struct ChainReport: Encodable, Equatable, Sendable {
         try values.encode(seals, forKey: .seals)
         try values.encode(sealedAt, forKey: .sealedAt)
         try values.encode(sealsProven, forKey: .sealsProven)
+        try values.encode(sealsReplaced, forKey: .sealsReplaced)
         try values.encode(anchors, forKey: .anchors)
         try values.encode(anchorsReplaced, forKey: .anchorsReplaced)
         try values.encode(prunedUntil, forKey: .prunedUntil)

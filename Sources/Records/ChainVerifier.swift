@@ -13,6 +13,10 @@ package struct ChainVerifier {
     /// The number in `seal-now.key`, read before this: seals below it were made. Nil: not known.
     package var nextSeal: Int64?
 
+    /// Numbers of seals that an operator knows to be missing, with those after them, since a backup was put in place: anchors
+    /// that tell of them are passed over.
+    package var restored: Set<Int64> = []
+
     private let path: String
 
     package init(path: String) {
@@ -43,7 +47,7 @@ package struct ChainVerifier {
     /// The first fault. Notes come early: what was pruned and restored is said there, and everything after leans on it.
     private func fault(in database: Database, _ report: inout ChainReport) throws(SQLiteError) -> ChainFault?
     {
-        var seals = SealVerifier(keys: keys, anchors: anchors, nextSeal: nextSeal)
+        var seals = SealVerifier(keys: keys, anchors: anchors, nextSeal: nextSeal, restored: restored)
         if let fault = try seals.run(database, &report) { return fault }
         if let fault = try TableVerifier.notes.run(database, &report) { return fault }
         if let fault = try TableVerifier.routes.run(database, &report) { return fault }

@@ -1,4 +1,5 @@
 import Glibc
+import SQLite
 import Synchronization
 
 /// `DIR/connections.slots`, mapped into memory: plain stores of the loop that outlive this process, however it ends. One slot
@@ -34,6 +35,7 @@ package final class ConnectionSlots {
         let path = SlotFile.path(directory)
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw .system(path, "cannot open it") }
+        FolderOwner.give(descriptor, in: directory)
         // The whole range that the file may ever have: the mapping never moves, so neither does a slot.
         let mapped = mmap(nil, Self.fileBytesLimit, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
         guard let mapped, mapped != MAP_FAILED else {

@@ -41,6 +41,13 @@ extension Reader {
         }
     }
 
+    /// The highest id that a hold ever had; 0 for none.
+    func newestHold() throws(RecordsError) -> Int64 {
+        try records { () throws(SQLiteError) in
+            try database.pragma("SELECT coalesce(max(id), 0) FROM holds")
+        }
+    }
+
     package func hold(id: Int64) throws(RecordsError) -> Hold? {
         try records { () throws(SQLiteError) in
             try database.first("SELECT * FROM holds WHERE id = ?", id, row: Hold.init)

@@ -1,4 +1,5 @@
 import Glibc
+import SQLite
 
 /// `DIR/lock`: whoever holds it is the one process that writes the database. The kernel frees it when the process ends,
 /// however it ends; the pid inside is for people.
@@ -21,6 +22,7 @@ final class LockFile: Sendable {
         guard descriptor >= 0 else {
             throw RecordsError(.io, "\(path): cannot open it: \(String(cString: strerror(errno)))")
         }
+        FolderOwner.give(descriptor, in: directory)
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let reason = errno
             defer { close(descriptor) }

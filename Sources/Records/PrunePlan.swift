@@ -29,9 +29,7 @@ struct PrunePlan: Sendable {
         _ rule: Rule, in database: Database
     ) throws(SQLiteError) -> (plan: PrunePlan?, heldBy: Int64?) {
         let from = try lastPruned(in: database)
-        let hold = try database.first(
-            "SELECT id, since FROM holds WHERE released_at IS NULL ORDER BY since, id LIMIT 1"
-        ) { (row) throws(SQLiteError) in (id: try row.integer(0), since: try row.time(1)) }
+        let hold = try earliestHold(in: database)
         let wanted: (opened: Int64, closed: Int64)
         switch rule {
         case .before(let time): wanted = try bounds(time, from, database)
@@ -56,17 +54,35 @@ struct PrunePlan: Sendable {
     }
 
     /// The ids of the first opening and of the first closing that are not older. Ids and times go together but for steps of
-    /// the clock, so the rows themselves are asked.
+    /// the clock, so the rows themselves are asked. One that is dated ahead of now was written under a clock that was wrong,
+    /// and is as old as the next that is not: it would keep all that follows until its date.
     private static func bounds(
         _ time: Timestamp, _ from: Seal, _ database: Database
     ) throws(SQLiteError) -> (opened: Int64, closed: Int64) {
-        let opened = try database.first(
-            "SELECT id FROM opened WHERE id > ? AND at >= ? ORDER BY id LIMIT 1", from.opened, time
-        ) { (row) throws(SQLiteError) in try row.integer(0) }
-        let closed = try database.first(
-            "SELECT id FROM closed WHERE id > ? AND at >= ? ORDER BY id LIMIT 1", from.closed, time
-        ) { (row) throws(SQLiteError) in try row.integer(0) }
-        return (opened ?? .max, closed ?? .max)
+        let now = max(Timestamp.now, time)
+        let id = { (row: borrowing Row) throws(SQLiteError) in try row.integer(0) }
+        // Before the first that is not older, or before the end: the last that is older, and then what comes after it.
+        let opened =
+            try database.first(
+                "SELECT id FROM opened WHERE id > ? AND at >= ? AND at <= ? ORDER BY id LIMIT 1",
+                from.opened, time, now, row: id) ?? .max
+        let lastOpened =
+            try database.first(
+                "SELECT id FROM opened WHERE id > ? AND id < ? AND at <= ? ORDER BY id DESC LIMIT 1",
+                from.opened, opened, now, row: id) ?? from.opened
+        let closed =
+            try database.first(
+                "SELECT id FROM closed WHERE id > ? AND at >= ? AND at <= ? ORDER BY id LIMIT 1",
+                from.closed, time, now, row: id) ?? .max
+        let lastClosed =
+            try database.first(
+                "SELECT id FROM closed WHERE id > ? AND id < ? AND at <= ? ORDER BY id DESC LIMIT 1",
+                from.closed, closed, now, row: id) ?? from.closed
+        let nextOpened = try database.first(
+            "SELECT id FROM opened WHERE id > ? ORDER BY id LIMIT 1", lastOpened, row: id)
+        let nextClosed = try database.first(
+            "SELECT id FROM closed WHERE id > ? ORDER BY id LIMIT 1", lastClosed, row: id)
+        return (nextOpened ?? .max, nextClosed ?? .max)
     }
 
     /// Found by halving: heads only grow from seal to seal. Nil when there is none that has anything behind it.
@@ -116,6 +132,31 @@ struct PrunePlan: Sendable {
         let seal = try lastPruned(in: database)
         guard note.after > 0 else { return PrunePlan(from: .none, seal: seal) }
         return try Self.seal(from: note.after, in: database).map { PrunePlan(from: $0, seal: seal) }
+    }
+
+    // MARK: Holds
+
+    private static func earliestHold(
+        in database: Database
+    ) throws(SQLiteError) -> (id: Int64, since: Timestamp)? {
+        try database.first(
+            "SELECT id, since FROM holds WHERE released_at IS NULL ORDER BY since, id LIMIT 1"
+        ) { (row) throws(SQLiteError) in (id: try row.integer(0), since: try row.time(1)) }
+    }
+
+    /// The newest hold, and the one that reaches behind the seal: of the rows that are still there one is not older than it.
+    func holds(in database: Database) throws(SQLiteError) -> (newest: Int64, reaching: Int64?) {
+        // What is dated ahead of now tells nothing. A hold that is made between the two is newer than what this answers, and looked for again.
+        let newest = try database.pragma("SELECT coalesce(max(id), 0) FROM holds")
+        guard let hold = try Self.earliestHold(in: database) else { return (newest, nil) }
+        let isHeld = try database.first(
+            """
+            SELECT EXISTS (SELECT 1 FROM opened WHERE id > ?1 AND id <= ?2 AND at >= ?5 AND at <= ?6)
+                OR EXISTS (SELECT 1 FROM closed WHERE id > ?3 AND id <= ?4 AND at >= ?5 AND at <= ?6)
+            """, from.opened, seal.opened, from.closed, seal.closed, hold.since,
+            max(Timestamp.now, hold.since)
+        ) { (row) throws(SQLiteError) in try row.integer(0) != 0 }
+        return (newest, isHeld == true ? hold.id : nil)
     }
 
     // MARK: What it comes to

@@ -3,6 +3,8 @@ package struct PruneReport: Codable, Equatable, Sendable {
     /// As it was asked for.
     package var before: Timestamp
     package var dryRun: Bool
+    /// Not all is done that could be: the same request goes on.
+    package var more = false
     /// The hold that keeps what would otherwise go; nil if none does.
     package var heldBy: Int64?
     /// The newest seal behind which all goes, and its time; nil when nothing goes.
@@ -23,10 +25,23 @@ package struct PruneReport: Codable, Equatable, Sendable {
         self.dryRun = dryRun
     }
 
+    /// One for both, of two that were asked for one after the other.
+    package func followed(by next: PruneReport) -> PruneReport {
+        var both = next
+        if next.seal == nil { (both.seal, both.until, both.carried) = (seal, until, carried) }
+        both.opened += opened
+        both.closed += closed
+        both.freedBytes += freedBytes
+        both.steps += steps
+        both.longestStepMicroseconds = max(longestStepMicroseconds, next.longestStepMicroseconds)
+        return both
+    }
+
     package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(before, forKey: .before)
         try values.encode(dryRun, forKey: .dryRun)
+        try values.encode(more, forKey: .more)
         try values.encode(heldBy, forKey: .heldBy)
         try values.encode(seal, forKey: .seal)
         try values.encode(until, forKey: .until)

@@ -9,12 +9,17 @@ extension Store {
     /// time. Live writes go on: each step is a short transaction of its own, with a pause after it.
     ///
     /// Stopped half-way, by `close` or a failure, it leaves a history that can be verified; the next pruning ends it first.
-    package func prune(before: Timestamp, dryRun: Bool = false, actor: Actor) throws(RecordsError)
-        -> PruneReport
-    {
+    ///
+    /// - Parameter pauses: asked between two steps: whether to answer now, with `more` in the report. The same call again goes on.
+    package func prune(
+        before: Timestamp, dryRun: Bool = false, actor: Actor, pauses: () -> Bool = { false }
+    ) throws(RecordsError) -> PruneReport {
         var report = PruneReport(before: before, dryRun: dryRun)
         try keeping.alone { () throws(RecordsError) in
-            try Pruner(store: self, actor: actor).run(.before(before), &report)
+            // The closure goes no further than this call.
+            try withoutActuallyEscaping(pauses) { (pauses) throws(RecordsError) in
+                try Pruner(store: self, actor: actor, pauses: pauses).run(.before(before), &report)
+            }
         }
         return report
     }
@@ -23,7 +28,7 @@ extension Store {
     package func prune(downTo maximumBytes: Int64, actor: Actor) throws(RecordsError) -> PruneReport {
         var report = PruneReport(before: .now)
         try keeping.alone { () throws(RecordsError) in
-            let pruner = Pruner(store: self, actor: actor)
+            let pruner = Pruner(store: self, actor: actor, pauses: { false })
             // Openings differ in size, and other tables are no part of this: a second and a third look find the rest.
             for _ in 0..<8 {
                 let used = try pruner.usedBytes()
@@ -50,17 +55,23 @@ struct Pruner {
 
     let store: Store
     let actor: Actor
+    /// Whether whoever asked wants an answer now.
+    let pauses: () -> Bool
 
     func run(_ rule: PrunePlan.Rule, _ report: inout PruneReport) throws(RecordsError) {
         if !report.dryRun, let plan = try look({ (d) throws(SQLiteError) in try PrunePlan.unfinished(in: d) })
         {
-            try carryOut(plan, &report)
+            guard try carryOut(plan, &report) else { return }
         }
         let (plan, heldBy) = try look { (database) throws(SQLiteError) in
             try PrunePlan.make(rule, in: database)
         }
         report.heldBy = heldBy
-        guard let plan else { return }
+        guard let plan else {
+            // One that was paused may have left free pages.
+            if !report.dryRun { try giveBack(&report) }
+            return
+        }
         guard !report.dryRun else {
             let (counts, carried) = try look { (database) throws(SQLiteError) in
                 (try plan.count(in: database), try plan.carried(in: database).count)
@@ -70,8 +81,12 @@ struct Pruner {
             (report.opened, report.closed, report.carried) = (counts.opened, counts.closed, Int64(carried))
             return
         }
+        guard !pauses() else {
+            report.more = true
+            return
+        }
         try begin(plan, &report)
-        try carryOut(plan, &report)
+        _ = try carryOut(plan, &report)
     }
 
     func usedBytes() throws(RecordsError) -> Int64 {
@@ -107,14 +122,27 @@ struct Pruner {
         }
     }
 
-    private func carryOut(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) {
+    /// False when a hold or a pause stopped it: what is left behind the seal is a whole beginning.
+    private func carryOut(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) -> Bool {
+        let before = report
         // Openings first: one whose closing is gone would be taken for open. The newest first: what is left behind the seal
         // meanwhile is a whole beginning, whose chain still holds.
-        let opened = try delete(plan, &report) { (transaction, below) throws(RecordsError) in
+        var isWhole = try delete(plan, \.opened, &report) { (transaction, below) throws(RecordsError) in
             try transaction.deleteOpenings(plan, below: below, rows: Self.stepRows)
         }
-        let closed = try delete(plan, &report) { (transaction, below) throws(RecordsError) in
-            try transaction.deleteClosings(plan, below: below, rows: Self.stepRows)
+        if isWhole {
+            isWhole = try delete(plan, \.closed, &report) { (transaction, below) throws(RecordsError) in
+                try transaction.deleteClosings(plan, below: below, rows: Self.stepRows)
+            }
+        }
+        let (opened, closed) = (report.opened - before.opened, report.closed - before.closed)
+        guard isWhole else {
+            if opened + closed > 0 {
+                try step(&report) { (transaction) throws(RecordsError) in
+                    try transaction.notePart(of: plan, opened: opened, closed: closed)
+                }
+            }
+            return false
         }
         let carried = try look { (database) throws(SQLiteError) in try plan.carried(in: database) }
         var note = PruneNote(phase: .done, seal: plan.seal.id, after: plan.from.id)
@@ -123,30 +151,52 @@ struct Pruner {
         try step(&report) { [note] (transaction) throws(RecordsError) in try transaction.endPruning(note) }
         report.seal = plan.seal.id
         report.until = plan.seal.at
-        report.opened += opened
-        report.closed += closed
         report.carried = Int64(carried.count)
         try giveBack(&report)
         Log.info(
             "history-pruned", ("until", plan.seal.at), ("opened", opened), ("closed", closed),
             ("carried", carried.count), ("steps", report.steps))
+        return true
     }
 
     /// Calls for step after step; each answers how many rows went and the id below which the next goes on, nil at the end.
+    /// False at a pause, and when a hold reaches behind the plan's seal. Each step asks in its own transaction whether there is a new one: once
+    /// a hold is answered, nothing that it keeps goes any more.
     private func delete(
-        _ plan: PrunePlan, _ report: inout PruneReport,
+        _ plan: PrunePlan, _ count: WritableKeyPath<PruneReport, Int64>, _ report: inout PruneReport,
         _ body: @escaping @Sendable (inout Transaction, Int64) throws(RecordsError) -> (Int, Int64?)
-    ) throws(RecordsError) -> Int64 {
-        var count: Int64 = 0
+    ) throws(RecordsError) -> Bool {
         var below: Int64? = .max
+        // The newest hold when they were looked at last: that may read much, and is no work for the writer.
+        var known: Int64?
         while let place = below {
-            let (rows, next) = try step(&report) { (transaction) throws(RecordsError) in
-                try body(&transaction, place)
+            guard !pauses() else {
+                report.more = true
+                return false
             }
-            count += Int64(rows)
+            guard let newest = known else {
+                let (newest, holder) = try look { (database) throws(SQLiteError) in
+                    try plan.holds(in: database)
+                }
+                if let holder {
+                    report.heldBy = holder
+                    return false
+                }
+                known = newest
+                continue
+            }
+            let done = try step(&report) { (transaction) throws(RecordsError) -> (Int, Int64?)? in
+                guard try transaction.reader.newestHold() == newest else { return nil }
+                return try body(&transaction, place)
+            }
+            guard let (rows, next) = done else {
+                known = nil
+                continue
+            }
+            report[keyPath: count] += Int64(rows)
             below = next
         }
-        return count
+        return true
     }
 
     /// What lies free at the file's end goes back to the file system, a few pages at a time.
@@ -154,6 +204,10 @@ struct Pruner {
         let before = try fileBytes()
         var last = Int64.max
         while true {
+            guard !pauses() else {
+                report.more = true
+                break
+            }
             let left = try step(&report) { (transaction) throws(RecordsError) in
                 try transaction.shrink(pages: 64)
             }

@@ -18,12 +18,13 @@ package struct Restore: Sendable {
         let lock = try LockFile(directory: directory)
         let path = "\(directory)/\(Store.fileName)"
         let part = "\(path).restored"
+        undo(in: directory)
         for suffix in ["", "-wal", "-shm", "-journal"] { unlink(part + suffix) }
         let (schema, knownUntil) = try copy(backup, to: part)
         defer { unlink(part) }
+        FolderOwner.give(part, in: directory)
         let now = Timestamp.now
-        let replaced = try keepAside(path, now)
-        guard rename(part, path) == 0 else { throw .system(path, "cannot put the backup there") }
+        let replaced = try exchange(path, with: part, now)
         // The connections in it are not those of this database.
         unlink("\(directory)/\(Self.slots)")
         try records { () throws(SQLiteError) in try Database.sync(directory) }
@@ -65,6 +66,46 @@ package struct Restore: Sendable {
                     coalesce((SELECT max(at) FROM notes), 0), coalesce((SELECT max(at) FROM seals), 0))
                 """)
             return Timestamp(microseconds: max(audit, history))
+        }
+    }
+
+    /// Either the new file is in the place of the database, which lies beside then, or all is as it was: a log that could not
+    /// be brought into its database belongs to it.
+    package static func exchange(
+        _ path: String, with part: String, _ now: Timestamp
+    ) throws(RecordsError) -> String? {
+        do throws(RecordsError) {
+            let replaced = try keepAside(path, now)
+            guard rename(part, path) == 0 else { throw .system(path, "cannot put the backup there") }
+            return replaced
+        } catch {
+            undo(in: Backup.folder(of: path))
+            throw error
+        }
+    }
+
+    /// Takes back what an exchange had begun that failed, or whose process ended: until the new file is in its place the old one
+    /// has two names, and its log may lie at the second. Under the folder's lock.
+    static func undo(in directory: String) {
+        let path = "\(directory)/\(Store.fileName)"
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_nlink > 1, let folder = opendir(directory) else { return }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("\(Store.fileName).replaced-"), !name.hasSuffix("-wal") { names.append(name) }
+        }
+        for name in names {
+            let aside = "\(directory)/\(name)"
+            var other = stat()
+            guard lstat(aside, &other) == 0, other.st_ino == status.st_ino, other.st_dev == status.st_dev
+            else { continue }
+            // Not over a log that is there: then this one had not been moved.
+            if access("\(path)-wal", F_OK) != 0 { rename("\(aside)-wal", "\(path)-wal") }
+            unlink(aside)
         }
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import SQLite
 import Synchronization
 
 /// How long, and up to which size, the history is kept.
@@ -22,11 +23,40 @@ extension Store {
         keeping.start { [weak self] in self?.apply(retention) }
     }
 
+    private static let daySeconds: Int64 = 86_400
+
+    /// Until when the history may go, and whether that is earlier than the clock says. A machine that starts with a wrong clock
+    /// must not delete everything: no more time is taken to have passed than a day since the last sign of life before this
+    /// server's start, and what the monotonic clock counted since.
+    package func retained(keepSeconds: Int64) throws(RecordsError) -> (before: Timestamp, isLate: Bool) {
+        let lastLife = try read { (reader) throws(RecordsError) in try reader.lifeBeforeStart() }
+        let now = Timestamp.now
+        let run = Int64(clamping: (Monotonic.nanoseconds - openedMonotonic) / 1_000_000_000)
+        let latest = lastLife?.adding(seconds: run + Self.daySeconds) ?? now
+        return (min(now, latest).adding(seconds: -keepSeconds), latest < now)
+    }
+
+    /// Rows that a clock dated too late, but not ahead of now, keep what is before them.
+    private func warnOfOldest(_ before: Timestamp) throws(RecordsError) {
+        let oldest = try read { (reader) throws(RecordsError) in try reader.oldestNotPruned() }
+        guard let oldest, oldest < before.adding(seconds: -Self.daySeconds) else { return }
+        Log.limited(
+            .warn, "history-not-pruned", key: "", ("oldest", oldest), ("before", before),
+            ("hint", "something newer lies before what is older: the clock was wrong for a while"))
+    }
+
     /// What stands in the way is logged and tried again an hour later.
     private func apply(_ retention: Retention) {
         do throws(RecordsError) {
             if let keep = retention.keepSeconds {
-                _ = try prune(before: Timestamp.now.adding(seconds: -keep), actor: .server)
+                let (before, isLate) = try retained(keepSeconds: keep)
+                if isLate {
+                    Log.limited(
+                        .warn, "retention-clock", key: "", ("now", Timestamp.now), ("kept-since", before),
+                        ("hint", "the clock went ahead, or nothing ran for long; right after the next start"))
+                }
+                let report = try prune(before: before, actor: .server)
+                if report.seal == nil, report.heldBy == nil { try warnOfOldest(before) }
             }
             if let maximum = retention.maximumBytes {
                 let report = try prune(downTo: maximum, actor: .server)
@@ -37,6 +67,30 @@ extension Store {
         } catch {
             guard !keeping.isClosed else { return }
             Log.limited(.error, "prune-failed", key: error.code.rawValue, ("error", error.message))
+        }
+    }
+}
+
+extension Reader {
+    /// The end of what was known when the last server started: where its gap begins. Nil when it was the first.
+    fileprivate func lifeBeforeStart() throws(RecordsError) -> Timestamp? {
+        try records { () throws(SQLiteError) in
+            try database.first(
+                """
+                SELECT from_at FROM notes WHERE kind = 'gap' AND from_at IS NOT NULL
+                    AND id = (SELECT max(id) FROM notes WHERE kind = 'start') - 1
+                """
+            ) { (row) throws(SQLiteError) in try row.time(0) }
+        }
+    }
+
+    /// When the oldest connection opened that no pruning has taken or carried.
+    fileprivate func oldestNotPruned() throws(RecordsError) -> Timestamp? {
+        try records { () throws(SQLiteError) in
+            try database.first(
+                "SELECT at FROM opened WHERE id > ? ORDER BY id LIMIT 1",
+                PrunePlan.lastPruned(in: database).opened
+            ) { (row) throws(SQLiteError) in try row.time(0) }
         }
     }
 }

@@ -1,5 +1,6 @@
 import Digests
 import Glibc
+import SQLite
 
 /// The key that seals are made with. It evolves with every seal and the one before is erased: whoever takes the machine over
 /// can forge no seal that was made before.
@@ -11,6 +12,8 @@ package struct SealKey: Sendable {
     package static let verifyName = "seal-verify.key"
     package static let nowName = "seal-now.key"
     package static let bytes = 32
+    /// Ten years of a seal a minute: nothing honest is further ahead of a key.
+    static let furthest: Int64 = 10 * 366 * 1_440
 
     /// Of the next seal.
     package private(set) var number: Int64
@@ -66,14 +69,12 @@ struct SealKeyFiles {
             var key = SealKey(number: Int64(clamping: number), key: Array(bytes[8...]))
             guard key.number < next else { return key }
             // The process ended between a seal's commit and the key's replacement.
-            key.evolve(to: next)
-            try save(key)
+            try move(&key, to: next)
             return key
         }
         guard let bytes = try read(verify, count: SealKey.bytes) else { return nil }
         var key = SealKey(verification: bytes)
-        key.evolve(to: next)
-        try save(key)
+        try move(&key, to: next)
         return key
     }
 
@@ -82,11 +83,25 @@ struct SealKeyFiles {
     func make(next: Int64) throws(RecordsError) -> SealKey {
         var new = randomKey(bytes: SealKey.bytes)
         defer { erase(&new) }
-        try write(new, to: verify, mode: 0o400)
         var key = SealKey(verification: new)
+        try check(key, next)
+        try write(new, to: verify, mode: 0o400)
+        try move(&key, to: next)
+        return key
+    }
+
+    private func move(_ key: inout SealKey, to next: Int64) throws(RecordsError) {
+        try check(key, next)
         key.evolve(to: next)
         try save(key)
-        return key
+    }
+
+    private func check(_ key: SealKey, _ next: Int64) throws(RecordsError) {
+        guard next - key.number > SealKey.furthest else { return }
+        throw RecordsError(
+            .corrupt,
+            "the last seal is \(next - 1), but the key stands at \(key.number): no server made so many",
+            hint: "goproxy-admin audit verify; restore a backup")
     }
 
     func save(_ key: SealKey) throws(RecordsError) {
@@ -116,6 +131,7 @@ struct SealKeyFiles {
         unlink(new)
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw .system(new, "cannot make it") }
+        FolderOwner.give(descriptor, in: directory)
         let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
         let reason = errno
         close(descriptor)

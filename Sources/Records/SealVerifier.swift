@@ -6,9 +6,11 @@ struct SealVerifier {
     private var keys: [SealKey]
     private var anchors: [Int64: Anchor]
     private let nextSeal: Int64?
+    private let restored: Set<Int64>
     private var bytes: [UInt8] = []
 
-    init(keys: [[UInt8]], anchors: [Anchor], nextSeal: Int64?) {
+    init(keys: [[UInt8]], anchors: [Anchor], nextSeal: Int64?, restored: Set<Int64>) {
+        self.restored = restored
         self.keys = keys.map { SealKey(verification: $0) }
         self.anchors = Dictionary(anchors.map { ($0.seal, $0) }) { first, _ in first }
         self.nextSeal = nextSeal
@@ -67,20 +69,34 @@ struct SealVerifier {
         return Seal(id: try row.integer(0), at: try row.time(1), ids: ids)
     }
 
-    /// Numbers go on by one, but where a backup was put in place: its seals are older than the key.
+    /// Numbers go on by one, but where a backup was put in place: its seals are older than the key. The note that says so is the
+    /// server's own, and whoever cut an end off could have it write one: what anchors tell of is only let go by an operator.
     private mutating func hole(
-        before seal: Seal, after last: Seal?, _ restored: [Int64], _ report: inout ChainReport
+        before seal: Seal, after last: Seal?, _ notes: [Int64], _ report: inout ChainReport
     ) -> ChainFault? {
         let expected = (last?.id ?? 0) + 1
         guard seal.id != expected else { return nil }
-        let isExplained = restored.contains { $0 > last?.notes ?? 0 && $0 <= seal.notes }
+        let isExplained = seal.id > expected && notes.contains { $0 > last?.notes ?? 0 && $0 <= seal.notes }
         guard isExplained else {
             return ChainFault("seals", expected, "is missing: the next one that is there is \(seal.id)")
         }
-        for number in anchors.keys where number >= expected && number < seal.id {
-            anchors[number] = nil
-            report.anchorsReplaced += 1
+        // A key goes on step by step: one number must not keep it at that for ever.
+        guard seal.id - expected <= SealKey.furthest - report.sealsReplaced else {
+            return ChainFault(
+                "seals", expected, "is missing: the next one is \(seal.id), and no backup replaced so many")
         }
+        let told = anchors.keys.filter { $0 >= expected && $0 < seal.id }
+        guard told.isEmpty || restored.contains(expected) else {
+            return ChainFault(
+                "seals", expected,
+                """
+                is missing, with all before \(seal.id), and \(told.count) anchors tell of them: what they sealed was \
+                cut off, or replaced by a backup; if you know of that backup: --restored \(expected)
+                """)
+        }
+        for number in told { anchors[number] = nil }
+        report.anchorsReplaced += Int64(told.count)
+        report.sealsReplaced += seal.id - expected
         return nil
     }
 

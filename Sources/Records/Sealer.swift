@@ -27,7 +27,7 @@ final class Sealer {
                 return numbers
             }
         }
-        let next = (last?[0] ?? 0) + 1
+        let next = min(max(last?[0] ?? 0, 0), .max - 1) + 1
         let files = SealKeyFiles(directory: directory)
         if let found = try files.load(next: next) {
             key = found

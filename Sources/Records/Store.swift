@@ -12,6 +12,8 @@ package final class Store: Sendable {
     private let sessionIDs: Atomic<Int64>
     private let slots: Mutex<ConnectionSlots?>
     let keeping = Keeping()
+    /// Nanoseconds of the monotonic clock.
+    let openedMonotonic = Monotonic.nanoseconds
 
     /// The database's file inside the directory.
     package static let fileName = "goproxy.db"
@@ -35,6 +37,7 @@ package final class Store: Sendable {
     static func open(
         directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
+        Restore.undo(in: directory)
         let opening = Writer.Opening(
             directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
             sealsEverySeconds: sealsEverySeconds)
@@ -68,6 +71,11 @@ package final class Store: Sendable {
         self.readers = readers
         self.slots = Mutex(slots)
         sessionIDs = Atomic(lastSession)
+    }
+
+    /// For a file that was just made in a data folder: what root makes in somebody else's belongs to who owns the folder.
+    package static func giveToOwner(_ descriptor: Int32, of directory: String) {
+        FolderOwner.give(descriptor, in: directory)
     }
 
     deinit {

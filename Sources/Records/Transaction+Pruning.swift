@@ -19,6 +19,15 @@ extension Transaction {
                 """)
     }
 
+    /// What went of a pruning that was stopped: the next one ends it, and tells of the rest.
+    mutating func notePart(of plan: PrunePlan, opened: Int64, closed: Int64) throws(RecordsError) {
+        try audit(
+            "history-prune",
+            detail: """
+                not all up to seal \(plan.seal.id) yet: \(opened) openings and \(closed) closings deleted
+                """)
+    }
+
     /// From the newest on, until the time of a step or so many rows are used up. Answers how many rows went, and where to go on.
     func deleteOpenings(_ plan: PrunePlan, below: Int64, rows: Int) throws(RecordsError) -> (Int, Int64?) {
         try delete(from: min(below, plan.seal.opened &+ 1), rows: rows) { (place) throws(SQLiteError) in

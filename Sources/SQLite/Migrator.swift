@@ -88,6 +88,7 @@ package struct Migrator: Sendable {
         try fill(new)
         // The last connection took its log into the file when it closed, or else the file is not whole.
         guard lstat("\(new)-wal", &status) != 0 else { throw .system("the new database cannot be completed") }
+        FolderOwner.give(new, in: folder)
         try Self.sync(new)
         guard rename(new, path) == 0 else { throw .system(Self.words("cannot move the new database")) }
         try Self.sync(folder)

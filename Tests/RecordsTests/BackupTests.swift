@@ -77,9 +77,17 @@ struct BackupTests {
         #expect(closings == Int64(open.count), "what was open then is closed")
         try past.hour(6)
         past.end()
-        let report = try past.verify(anchors: anchors)
+        // The note alone could have been written to cover that an end was cut off.
+        let doubted = try #require(try past.verify(anchors: anchors).fault)
+        let first = try #require(doubted.id)
+        #expect(doubted.table == "seals" && doubted.words.contains("--restored \(first)"), "\(doubted)")
+        var verifier = try past.verifier()
+        verifier.anchors = anchors
+        verifier.restored = [first]
+        let report = try verifier.run()
         #expect(report.fault == nil, "\(String(describing: report.fault))")
-        #expect(report.anchorsReplaced > 0 && report.anchors > 0)
+        #expect(report.anchorsReplaced > 0 && report.anchors > 0 && report.sealsReplaced > 0)
+        #expect(try past.verify().sealsReplaced == report.sealsReplaced, "said without anchors too")
         // The seals that the backup never had are missing for a reason; without its note they would just be missing.
         try past.tamper {
             try $0.execute("UPDATE notes SET detail = 'server-stop' WHERE detail = 'restored'")
@@ -100,6 +108,37 @@ struct BackupTests {
         try FileManager.default.removeItem(atPath: past.path)
         #expect(try restore(copy, past.scratch).replaced == nil)
         #expect(try past.verify().fault == nil)
+    }
+
+    @Test func `an exchange that fails or ends half-way leaves the database its log`() throws {
+        let past = try Past()
+        try past.hour(0)
+        // The log is beside, as after a kill.
+        let killed = try past.scratch.killed()
+        let path = killed.path(Store.fileName)
+        let log = try Data(contentsOf: URL(filePath: path + "-wal"))
+        #expect(log.count > 4_096)
+        // The process ended before the backup was in its place.
+        let aside = path + ".replaced-20260822T091403Z"
+        #expect(link(path, aside) == 0 && rename(path + "-wal", aside + "-wal") == 0)
+        try killed.store().close()
+        #expect(try killed.rows("SELECT count(*) FROM opened", columns: 1) == ["10"])
+        // Somebody reads, so the log cannot be brought in; and the backup cannot be named.
+        let broken = try past.scratch.killed()
+        let other = broken.path(Store.fileName)
+        let reader = try Database(path: other, mode: .readOnly)
+        try reader.execute("BEGIN")
+        #expect(try reader.pragma("SELECT count(*) FROM opened") == 10)
+        let left = try Data(contentsOf: URL(filePath: other + "-wal"))
+        _ = refused(.io) { () throws(RecordsError) in
+            try Restore.exchange(other, with: broken.path("nothing"), .now)
+        }
+        #expect(try Data(contentsOf: URL(filePath: other + "-wal")) == left)
+        reader.rollBack()
+        for scratch in [killed, broken] {
+            let names = try FileManager.default.contentsOfDirectory(atPath: scratch.directory)
+            #expect(!names.contains { $0.contains(".replaced") }, "\(names)")
+        }
     }
 
     @Test func `what is no sound backup is not put in place`() throws {

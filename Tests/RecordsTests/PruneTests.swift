@@ -138,6 +138,76 @@ struct PruneTests {
         #expect(again.contains("was released at"))
     }
 
+    @Test(arguments: [false, true])
+    func `a hold stops a pruning that runs, and one that is to be ended`(isInterrupted: Bool) throws {
+        let past = try Past()
+        for hour in 0..<3 { try past.hour(hour, connections: 6_000) }
+        let store = past.store
+        let result = Mutex<PruneReport?>(nil)
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            let report = try? store.prune(before: Past.hour(2), actor: .server)
+            result.withLock { $0 = report }
+            ended.signal()
+        }
+        // The first rows are gone.
+        var seen = store.history.commits
+        while try past.count("opened") == 18_000 {
+            seen = store.history.waitForCommit(after: seen, milliseconds: 1_000)
+        }
+        if isInterrupted {
+            store.close()
+            ended.wait()
+            try past.reopen()
+        }
+        let hold = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.addHold(since: Past.hour(0), reason: "case 4711")
+        }
+        let left = try past.count("opened")
+        #expect(left > 6_000, "it was over too soon to show anything")
+        if !isInterrupted {
+            ended.wait()
+            let report = try #require(result.withLock { $0 })
+            #expect(report.heldBy == hold.id && report.seal == nil && report.opened == 18_000 - left)
+        }
+        #expect(try prune(past, before: 2).heldBy == hold.id)
+        #expect(try past.count("opened") == left && past.count("closed") == 18_000)
+        #expect(try expectSound(past).leaving > 0)
+        _ = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.releaseHold(id: hold.id)
+        }
+        _ = try past.store.change { (transaction) throws(RecordsError) in
+            try transaction.addHold(since: Past.hour(2), reason: "not of that time")
+        }
+        _ = try prune(past, before: 2)
+        #expect(try past.count("opened") == 6_000 && past.count("closed") == 6_000)
+        _ = try expectSound(past)
+    }
+
+    @Test func `a pruning that is asked to answer stops between two steps, and goes on when asked again`()
+        throws
+    {
+        let past = try Past()
+        for hour in 0..<2 { try past.hour(hour, connections: 3_000) }
+        var whole = PruneReport(before: Past.hour(1))
+        var answers = 0
+        repeat {
+            var looks = 0
+            let part = try past.store.prune(before: Past.hour(1), actor: .server) {
+                looks += 1
+                return looks > 4
+            }
+            whole = whole.followed(by: part)
+            answers += 1
+            #expect(part.steps <= 7)
+        } while whole.more && answers < 100
+        #expect(answers > 1 && whole.opened == 3_000 && whole.closed == 3_000 && whole.seal != nil)
+        #expect(try past.count("opened") == 3_000)
+        _ = try expectSound(past)
+        let last = try past.store.prune(before: Past.hour(2), actor: .server) { true }
+        #expect(last.more && last.opened == 0)
+    }
+
     @Test func `a pruning that is stopped half-way verifies at every step, and is ended by the next`() throws
     {
         let past = try Past()
@@ -220,6 +290,43 @@ struct PruneTests {
         #expect(try past.usedBytes() <= used / 2)
         #expect(try past.store.prune(downTo: used, actor: .server).seal == nil)
         _ = try expectSound(past)
+    }
+
+    @Test func `what a wrong clock dated far ahead goes with what is around it`() throws {
+        let past = try Past()
+        try past.hour(0)
+        let ahead = 24 * 365 * 20
+        try past.hour(ahead, connections: 2)
+        try past.hour(1)
+        try past.hour(2)
+        // The newest of all, so nothing tells how old it is.
+        try past.hour(ahead, connections: 3)
+        #expect(try prune(past, before: 1).opened == 10, "what came after it tells how old it is")
+        #expect(try prune(past, before: 2).opened == 12)
+        #expect(try prune(past, before: 3).opened == 10)
+        #expect(try past.count("opened") == 3 && past.count("closed") == 3)
+        _ = try expectSound(past)
+    }
+
+    @Test func `a start with a clock that is years ahead deletes nothing`() throws {
+        let past = try Past()
+        for hour in 0..<3 { try past.hour(hour) }
+        past.append([.note(Note(at: Past.hour(3), kind: .stop))])
+        let keep: Int64 = 30 * 3_600
+        #expect(try past.store.retained(keepSeconds: keep).isLate == false, "no server's start is known")
+        past.end()
+        // The clock of this machine is ahead of that history.
+        let store = try Store.open(directory: past.scratch.directory, server: "1.0.0")
+        let (before, isLate) = try store.retained(keepSeconds: keep)
+        #expect(isLate && before >= Past.hour(-3) && before < Past.hour(0), "\(before)")
+        #expect(try store.prune(before: before, actor: .server).seal == nil)
+        store.close()
+        // From a start to the next all is as the clock says.
+        let next = try Store.open(directory: past.scratch.directory, server: "1.0.0")
+        let wall = Timestamp.now.adding(seconds: -keep)
+        let again = try next.retained(keepSeconds: keep)
+        #expect(!again.isLate && again.before >= wall)
+        next.close()
     }
 
     @Test func `the retention prunes at the start, and ends with the store`() throws {

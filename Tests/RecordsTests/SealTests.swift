@@ -122,6 +122,28 @@ import Testing
         store.close()
     }
 
+    @Test func `a seal with a number that nobody reached ends neither a check nor a start in a long count`()
+        throws
+    {
+        let past = try Past()
+        try past.hour(0)
+        try past.tamper {
+            try $0.execute(
+                """
+                INSERT INTO notes SELECT max(id) + 1, 0, 'gap', 0, 0, NULL, NULL, 'restored', 0 FROM notes
+                """)
+            try $0.execute(
+                """
+                INSERT INTO seals SELECT 1 << 60, at, routes_id, routes_head, opened_id, opened_head,
+                    closed_id, closed_head, notes_id + 1, notes_head, audit_id, audit_head, mac, NULL
+                FROM seals ORDER BY id DESC LIMIT 1
+                """)
+        }
+        #expect(try past.verify().fault?.words.contains("no backup replaced so many") == true)
+        let words = refused(.corrupt) { () throws(RecordsError) in try past.scratch.store() }
+        #expect(words.contains("but the key stands at"))
+    }
+
     @Test(arguments: ["short", String(repeating: "x", count: 41)])
     func `a key file that is none, or that others may read, stops the start`(content: String) throws {
         try write(scratch)
