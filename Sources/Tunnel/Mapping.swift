@@ -44,6 +44,12 @@ package struct Part: Equatable, Sendable {
     package let id: UInt32
     package let kind: MappingKind
     package let task: Task
+
+    package init(id: UInt32, kind: MappingKind, task: Task) {
+        self.id = id
+        self.kind = kind
+        self.task = task
+    }
 }
 
 /// What a listening part does right now.

@@ -19,4 +19,12 @@ import Testing
             Issue.record("\(failure)")
         }
     }
+
+    @Test func `an end that says anything cannot harm the other, whatever the seed`() {
+        LogTap.silence()
+        let failures = Seeds.run("HostileSimulation of peers", count: max(1, Seeds.count / 4)) {
+            try HostileSimulation(seed: $0).run()
+        }
+        for failure in failures { Issue.record("\(failure)") }
+    }
 }
