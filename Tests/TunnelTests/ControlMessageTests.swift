@@ -18,7 +18,9 @@ import Tunnel
             parts: [
                 Part(id: 0, kind: .listener, task: .forward(try endpoint("10.0.0.1:80"))),
                 Part(id: 7, kind: .peerListener, task: .listen(try endpoint("[::]:0", .tcp6))),
-                Part(id: .max, kind: .peerListener, task: .listen(try endpoint("/run/\"quoted\"\u{1}\u{7f}é.sock", .unix))),
+                Part(
+                    id: .max, kind: .peerListener,
+                    task: .listen(try endpoint("/run/\"quoted\"\u{1}\u{7f}é.sock", .unix))),
             ])
         #expect(try ControlMessage(plan.encoded, maximumMappings: 3) == plan)
         let report = ControlMessage.report(
@@ -28,19 +30,27 @@ import Tunnel
                 3: .failed(error: "address already in use", retrySeconds: 30),
             ])
         #expect(try ControlMessage(report.encoded, maximumMappings: 3) == report)
-        #expect(try ControlMessage(ControlMessage.plan(revision: 1, parts: []).encoded, maximumMappings: 0) == .plan(revision: 1, parts: []))
+        #expect(
+            try ControlMessage(ControlMessage.plan(revision: 1, parts: []).encoded, maximumMappings: 0)
+                == .plan(revision: 1, parts: []))
     }
 
     @Test func `the most that an end can declare fits into a control message`() throws {
         let longest = String(repeating: "\u{1}", count: 107)
         let parts = try (0..<256).map {
-            Part(id: UInt32.max - UInt32($0), kind: .peerListener, task: .listen(try endpoint(longest, .unix)))
+            Part(
+                id: UInt32.max - UInt32($0), kind: .peerListener, task: .listen(try endpoint(longest, .unix)))
         }
-        #expect(ControlMessage.plan(revision: .max, parts: parts).encoded.count <= Multiplexer.maximumControlBytes)
+        #expect(
+            ControlMessage.plan(revision: .max, parts: parts).encoded.count <= Multiplexer.maximumControlBytes
+        )
         let name = try (0..<256).map {
-            Part(id: UInt32($0), kind: .listener, task: .forward(try endpoint(String(repeating: "\\", count: 255) + ":80")))
+            Part(
+                id: UInt32($0), kind: .listener,
+                task: .forward(try endpoint(String(repeating: "\\", count: 255) + ":80")))
         }
-        #expect(ControlMessage.plan(revision: .max, parts: name).encoded.count <= Multiplexer.maximumControlBytes)
+        #expect(
+            ControlMessage.plan(revision: .max, parts: name).encoded.count <= Multiplexer.maximumControlBytes)
     }
 
     @Test func `unknown keys of a later version are passed over`() throws {
@@ -88,27 +98,38 @@ import Tunnel
         #"{"id":1,"kind":"listener","forward":"a:1"}"#,
     ])
     func `a part that makes no sense is a violation`(part: String) {
-        #expect(throws: Violation.badControl) { try read(#"{"type":"plan","revision":1,"mappings":[\#(part)]}"#) }
+        #expect(throws: Violation.badControl) {
+            try read(#"{"type":"plan","revision":1,"mappings":[\#(part)]}"#)
+        }
     }
 
     @Test(arguments: [
         #"{"id":1}"#, #"{"id":1,"state":"other"}"#, #"{"id":1,"state":null}"#, #"{"id":1,"state":1}"#,
-        #"{"id":1,"state":"failed","retrySeconds":"soon"}"#, #"{"id":1,"state":"failed","retrySeconds":1e30}"#,
+        #"{"id":1,"state":"failed","retrySeconds":"soon"}"#,
+        #"{"id":1,"state":"failed","retrySeconds":1e30}"#,
     ])
     func `a state that makes no sense is a violation`(entry: String) {
-        #expect(throws: Violation.badControl) { try read(#"{"type":"report","revision":1,"mappings":[\#(entry)]}"#) }
+        #expect(throws: Violation.badControl) {
+            try read(#"{"type":"report","revision":1,"mappings":[\#(entry)]}"#)
+        }
     }
 
     @Test func `an id twice, or more mappings than are allowed, is a violation`() {
         let part = #"{"id":1,"kind":"listener","forward":{"domain":"tcp","addr":"a:1"}}"#
         let other = part.replacing("\"id\":1", with: "\"id\":2")
-        #expect(throws: Never.self) { try read(#"{"type":"plan","revision":1,"mappings":[\#(part),\#(other)]}"#, maximumMappings: 2) }
+        #expect(throws: Never.self) {
+            try read(#"{"type":"plan","revision":1,"mappings":[\#(part),\#(other)]}"#, maximumMappings: 2)
+        }
         #expect(throws: Violation.badControl) {
             try read(#"{"type":"plan","revision":1,"mappings":[\#(part),\#(other)]}"#, maximumMappings: 1)
         }
-        #expect(throws: Violation.badControl) { try read(#"{"type":"plan","revision":1,"mappings":[\#(part),\#(part)]}"#) }
+        #expect(throws: Violation.badControl) {
+            try read(#"{"type":"plan","revision":1,"mappings":[\#(part),\#(part)]}"#)
+        }
         let state = #"{"id":1,"state":"pending"}"#
-        #expect(throws: Violation.badControl) { try read(#"{"type":"report","revision":1,"mappings":[\#(state),\#(state)]}"#) }
+        #expect(throws: Violation.badControl) {
+            try read(#"{"type":"report","revision":1,"mappings":[\#(state),\#(state)]}"#)
+        }
     }
 
     @Test func `texts of the other end are cut, and numbers bounded`() throws {
@@ -127,21 +148,29 @@ import Tunnel
 
     @Test func `nesting without an end, and bytes that are no text, are a violation`() {
         for open in ["[", "{\"a\":", "{\"type\":", #"{"type":"plan","revision":1,"mappings":["#] {
-            #expect(throws: Violation.self) { try read(String(repeating: open, count: (1 << 20) / open.count)) }
+            #expect(throws: Violation.self) {
+                try read(String(repeating: open, count: (1 << 20) / open.count))
+            }
         }
-        for bytes in [[0xff, 0xfe], [UInt8](repeating: 0x80, count: 1 << 20), Array("{\"type\":\"".utf8) + [0xc3, 0x28], [0xef, 0xbb, 0xbf]] as [[UInt8]] {
+        for bytes in [
+            [0xff, 0xfe], [UInt8](repeating: 0x80, count: 1 << 20),
+            Array("{\"type\":\"".utf8) + [0xc3, 0x28], [0xef, 0xbb, 0xbf],
+        ] as [[UInt8]] {
             #expect(throws: Violation.self) { try ControlMessage(bytes, maximumMappings: 256) }
         }
     }
 
     @Test func `any change of a byte gives a message or a violation, and never a trap`() throws {
         let plan = ControlMessage.plan(
-            revision: 12, parts: [Part(id: 7, kind: .peerListener, task: .listen(try endpoint("[::]:0", .tcp6)))]
+            revision: 12,
+            parts: [Part(id: 7, kind: .peerListener, task: .listen(try endpoint("[::]:0", .tcp6)))]
         ).encoded
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<5_000 {
             var bytes = plan
-            for _ in 0..<Int.random(in: 1...3) { bytes[Int.random(in: 0..<bytes.count)] = UInt8.random(in: 0...255, using: &generator) }
+            for _ in 0..<Int.random(in: 1...3) {
+                bytes[Int.random(in: 0..<bytes.count)] = UInt8.random(in: 0...255, using: &generator)
+            }
             _ = try? ControlMessage(bytes, maximumMappings: 4)
         }
     }

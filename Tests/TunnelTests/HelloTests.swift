@@ -17,7 +17,9 @@ import Tunnel
     }
 
     private func payload(_ hello: Hello? = nil, role: Role = .dialer) -> [UInt8] {
-        Array((hello ?? self.hello).frame(from: role, key: key, exporter: exporter).dropFirst(Frame.headerBytes))
+        Array(
+            (hello ?? self.hello).frame(from: role, key: key, exporter: exporter).dropFirst(Frame.headerBytes)
+        )
     }
 
     private func read(_ payload: [UInt8], from role: Role = .dialer, exporter: [UInt8]? = nil) -> Hello? {
@@ -52,7 +54,9 @@ import Tunnel
 
     @Test func `a message that is cut anywhere, or longer, is refused`() {
         let right = payload()
-        for count in 0..<right.count where read(Array(right[..<count])) != nil { Issue.record("\(count) bytes") }
+        for count in 0..<right.count where read(Array(right[..<count])) != nil {
+            Issue.record("\(count) bytes")
+        }
         #expect(read(right + [0]) == nil)
         #expect(read(right + right) == nil)
         #expect(read([UInt8](repeating: 0, count: 1_024)) == nil)
@@ -60,11 +64,15 @@ import Tunnel
     }
 
     @Test func `another direction, another connection or another key is refused`() {
-        #expect(read(payload(role: .dialer), from: .accepter) == nil, "what a node said cannot be said back by a server")
+        #expect(
+            read(payload(role: .dialer), from: .accepter) == nil,
+            "what a node said cannot be said back by a server")
         #expect(read(payload(role: .accepter), from: .dialer) == nil)
         var other = exporter
         other[31] ^= 1
-        #expect(read(payload(), exporter: other) == nil, "what was said on one connection cannot be said on another")
+        #expect(
+            read(payload(), exporter: other) == nil,
+            "what was said on one connection cannot be said on another")
         #expect(read(payload(), exporter: []) == nil)
         var stolen = hello
         stolen.publicKey = SigningKey(seed: [UInt8](repeating: 8, count: 32)).publicKey
@@ -85,7 +93,9 @@ import Tunnel
         let signature = key.sign(label + exporter + fixed + texts)
         #expect(read(fixed + signature + texts) == nil)
         let right: [UInt8] = [64] + [UInt8](repeating: 97, count: 64) + [0, 0]
-        #expect(read(fixed + key.sign(label + exporter + fixed + right) + right) != nil, "the test signs as it should")
+        #expect(
+            read(fixed + key.sign(label + exporter + fixed + right) + right) != nil,
+            "the test signs as it should")
     }
 
     @Test func `bytes that are no text are heard as something that can be shown`() throws {
@@ -96,7 +106,9 @@ import Tunnel
         #expect(!heard.programVersion.isEmpty)
     }
 
-    @Test(arguments: [(1, 1, 1), (0, 9, 1), (1, 200, 1), (2, 3, nil), (0, 0, nil), (200, 100, nil), (0, 1, 1)] as [(UInt8, UInt8, UInt8?)])
+    @Test(
+        arguments: [(1, 1, 1), (0, 9, 1), (1, 200, 1), (2, 3, nil), (0, 0, nil), (200, 100, nil), (0, 1, 1)]
+            as [(UInt8, UInt8, UInt8?)])
     func `the common version is the greatest that both speak`(least: UInt8, greatest: UInt8, common: UInt8?) {
         var hello = hello
         (hello.leastVersion, hello.greatestVersion) = (least, greatest)
