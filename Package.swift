@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging         SQLite   Digests   HTTP   Flags
+//     1  Buffers   Logging   Threads   SQLite   Digests   HTTP   Flags
 //     0  CLinux   COpenSSL         CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -45,6 +45,7 @@ let package = Package(
             swiftSettings: strict),
 
         library("Buffers"),
+        library("Threads", ["CLinux"]),
         library("Logging"),
         library("Flags"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
@@ -52,9 +53,9 @@ let package = Package(
         library("Digests", ["COpenSSL"]),
 
         library("Mux"),
-        library("Reactor", ["Buffers", "Logging", "CLinux"]),
+        library("Reactor", ["Buffers", "Logging", "Threads", "CLinux"]),
         library("TLS", ["Buffers", "COpenSSL"]),
-        library("Records", ["SQLite", "Digests", "migrations", "Logging"]),
+        library("Records", ["SQLite", "Digests", "migrations", "Logging", "Threads"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Control", ["HTTP", "Logging", "Records"]),
@@ -70,7 +71,8 @@ let package = Package(
         program(
             "goproxy-bench",
             [
-                "CLinux", "Fleet", "Flags", "HTTP", "Logging", "Reactor", "Records", "SQLite", "TLS",
+                "CLinux", "Fleet", "Flags", "HTTP", "Threads", "Logging", "Reactor", "Records", "SQLite",
+                "TLS",
                 "Tunnel",
                 "goproxy-server",
                 "goproxy-node",
@@ -100,7 +102,7 @@ let package = Package(
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
-        tests("ReactorTests", ["Reactor", "Simulation"]),
+        tests("ReactorTests", ["Reactor", "Simulation", "Threads"]),
         tests("TLSTests", ["TLS", "Buffers"]),
         tests("SQLiteTests", ["SQLite"]),
         // The dumps are read from where they stand.

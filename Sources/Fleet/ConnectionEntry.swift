@@ -17,6 +17,7 @@ final class ConnectionEntry: SubConnectionRecord {
     private(set) var isDurable: Bool
     /// The opening is on disk.
     private var isRecorded = false
+    private var hasFailed = false
     private var flags: ConnectionFlags = []
     private var end: (reason: EndReason, counts: ByteCounts, at: Timestamp, durationMicroseconds: Int64)?
     private let kind: Records.MappingKind
@@ -62,7 +63,10 @@ final class ConnectionEntry: SubConnectionRecord {
         connection?.recorded()
     }
 
+    /// A commit that hangs, and then fails, says it twice.
     func couldNotBeRecorded(isRefused: Bool) {
+        guard !hasFailed else { return }
+        hasFailed = true
         guard isRefused else {
             isDurable = true
             connection?.recorded()

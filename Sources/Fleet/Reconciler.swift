@@ -74,12 +74,13 @@ package final class Reconciler: LiveFleet {
         usleep(200_000)
         let (after, took) = (snapshot(), start.duration(to: clock.now))
         let earlier = Dictionary(before.map { ($0.id, $0) }) { first, _ in first }
-        let seconds = took / .seconds(1)
+        let milliseconds = UInt64(max(1, took / .milliseconds(1)))
+        let rate = { (first: UInt64, last: UInt64) in (last - min(first, last)) * 1_000 / milliseconds }
         return after.map { connection in
             guard let first = earlier[connection.id] else { return connection }
             var connection = connection
-            connection.bytesPerSecondUp = UInt64(Double(connection.bytesUp - first.bytesUp) / seconds)
-            connection.bytesPerSecondDown = UInt64(Double(connection.bytesDown - first.bytesDown) / seconds)
+            connection.bytesPerSecondUp = rate(first.bytesUp, connection.bytesUp)
+            connection.bytesPerSecondDown = rate(first.bytesDown, connection.bytesDown)
             return connection
         }
     }

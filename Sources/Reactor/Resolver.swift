@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import Threads
 
 /// Why a name has no address, in the resolver's words.
 package struct ResolveError: Error, Equatable, Sendable, CustomStringConvertible {

@@ -31,7 +31,7 @@ package struct DatabaseFacts: Sendable {
     /// The seal of a pruning that was begun and has not ended.
     package var unfinishedPruning: Int64?
 
-    package static var sqliteVersion: String { Database.libraryVersion }
+    package static var sqliteVersion: String { Database.sqliteVersion }
 
     package init(path: String) throws(RecordsError) {
         let (database, schema) = try Backup.opened(path)

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import SQLite
 import Synchronization
+import Threads
 
 /// How long, and up to which size, the history is kept.
 package struct Retention: Equatable, Sendable {
@@ -122,7 +123,7 @@ final class Keeping: Sendable {
     }
 
     func start(_ body: @escaping @Sendable () -> Void) {
-        startWriterThread { [self] in
+        startThread("retention") { [self] in
             thread.withLock { thread in
                 precondition(thread == nil, "the retention is started once")
                 thread = pthread_self()

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import SQLite
 import Synchronization
+import Threads
 
 /// The thread that owns the connection that writes. It takes all that is queued, writes the history's events, runs each job in a
 /// savepoint of the same transaction, commits once, and answers everyone: under load batches form by themselves, and one
@@ -52,7 +53,7 @@ final class Writer: Sendable {
         log = HistoryLog(bell: bell)
         self.lock = Mutex(lock)
         let opened = Reply<Void>()
-        startWriterThread { [self] in
+        startThread("records") { [self] in
             do throws(RecordsError) {
                 let committer = try Committer(opening, log: log, signals: signals)
                 opened.keep(())

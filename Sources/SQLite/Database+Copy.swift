@@ -44,7 +44,7 @@ extension Database {
     }
 
     /// Of the library that is linked.
-    package static var libraryVersion: String { String(cString: sqlite3_libversion()) }
+    package static var sqliteVersion: String { String(cString: sqlite3_libversion()) }
 }
 
 extension SQLiteError {

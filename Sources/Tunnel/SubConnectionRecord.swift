@@ -58,7 +58,7 @@ struct AwaitedTallies {
         // Its slot has gone round all generations: that one is not coming any more.
         records.updateValue(record, forKey: stream.rawValue)?.settled(other: nil)
         deadlines.append((now + Self.patience, stream.rawValue))
-        if records.count > Self.most { dropFirst() }
+        while records.count > Self.most { dropFirst() }
     }
 
     mutating func take(_ stream: StreamID) -> (any SubConnectionRecord)? {

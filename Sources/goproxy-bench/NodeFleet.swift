@@ -4,6 +4,7 @@ import Logging
 import Reactor
 import Synchronization
 import TLS
+import Threads
 import Tunnel
 
 final class NodeFleet: Sendable {

@@ -1,5 +1,6 @@
 import Glibc
 import Reactor
+import Threads
 import Synchronization
 import Testing
 

@@ -10,11 +10,14 @@ enum Floors {
         "Buffers": system, "Logging": system, "Flags": system,
         "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
-        "Reactor": system.union(["CLinux", "Buffers", "Logging"]),
+        "Threads": system.union(["CLinux"]),
+        "Reactor": system.union(["CLinux", "Buffers", "Logging", "Threads"]),
         "TLS": system.union(["COpenSSL", "Buffers"]),
         "SQLite": system.union(["CSQLite"]),
         "Digests": system.union(["COpenSSL"]),
-        "Records": system.union(["FoundationEssentials", "SQLite", "Digests", "migrations", "Logging"]),
+        "Records": system.union([
+            "FoundationEssentials", "SQLite", "Digests", "migrations", "Logging", "Threads",
+        ]),
         "Tunnel": tunnel,
         "Control": control,
         "Fleet": fleet,
@@ -23,7 +26,7 @@ enum Floors {
         "goproxy-admin": system.union(["Admin"]),
         "goproxy-node": traffic.union(["Flags"]),
         // It makes a fleet's records, a long history by SQL of its own, and asks the control socket, as an operator's machine would.
-        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records", "SQLite"]),
+        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records", "SQLite", "Threads"]),
     ]
 
     private static let tunnel = system.union([

@@ -1,7 +1,9 @@
+// Threads: how the programs start threads of their own; both columns do, and neither imports the other.
+import CLinux
 import Glibc
 
-/// A detached thread without signals: they belong to the main thread's loop.
-func startWriterThread(_ body: @escaping @Sendable () -> Void) {
+/// Starts a detached thread that runs `body`. Signals are blocked on it: they belong to the main thread's loop.
+package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
     final class Box {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -19,6 +21,7 @@ func startWriterThread(_ body: @escaping @Sendable () -> Void) {
             return nil
         }, box.toOpaque())
     pthread_sigmask(SIG_SETMASK, &before, nil)
-    precondition(result == 0, "cannot start the records' thread: \(String(cString: strerror(result)))")
+    precondition(result == 0, "cannot start thread \(name): \(String(cString: strerror(result)))")
+    pthread_setname_np(thread, String(name.prefix(15)))
     pthread_detach(thread)
 }
