@@ -105,6 +105,7 @@ let package = Package(
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor", "Simulation", "Threads"]),
+        tests("CiphersTests", ["Ciphers"]),
         tests("TLSTests", ["TLS", "Buffers"]),
         tests("SQLiteTests", ["SQLite"]),
         // The dumps are read from where they stand.
