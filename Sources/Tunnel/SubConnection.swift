@@ -17,7 +17,8 @@ package final class SubConnection: TransportHandler {
     /// It used up its whole turn the last time: it waits behind those that have little to say.
     var isBulk = false
 
-    private unowned let link: MainLink
+    /// It holds this one until `ended`, so neither outlives the end of the other's work. Strong: an unowned one is counted at each use.
+    private let link: MainLink
     package let client: ClientAddress
     private let isOpener: Bool
     private let openedAt: UInt64
