@@ -1,0 +1,52 @@
+import Support
+
+/// What a MiB and a short connection may cost in the release build, at each program.
+///
+/// A MiB is 64 full frames, so whatever is done once for each of them adds 64: a bound stands below the least that was measured and
+/// 64, and above the most that was measured, with room for turns that carry little on a busy machine. Behind each: what was measured.
+struct Budget {
+    let allocations: Double
+    /// OpenSSL's and SQLite's.
+    let libraries: Double
+    let retains: Double
+    /// System calls that do something, and those that wait or wake.
+    let calls: Double
+    let waits: Double
+
+    /// Of the program that reads from a socket and seals.
+    static let sealedMebibyte = Budget(
+        allocations: 8,  // 0.0
+        libraries: 320,  // 267 to 278: for a record, three packet writers and the record's buffer
+        retains: 220,  // 152 to 199
+        calls: 60,  // 21 to 24
+        waits: 40)  // 4 to 8
+
+    /// Of the program that opens what comes and writes to a socket.
+    static let openedMebibyte = Budget(
+        allocations: 8,  // 0.0 to 0.1
+        libraries: 205,  // 147 to 166
+        retains: 130,  // 72 to 94
+        calls: 60,  // 16 to 30
+        waits: 40)  // 4 to 8
+
+    static let serverConnection = Budget(
+        allocations: 40,  // 22 and 23, all but 3 of them the writer's
+        libraries: 110,  // 75 and 78, most of them SQLite's
+        retains: 240,  // 158 and 168
+        calls: 60,  // 37 and 40
+        waits: 30)  // 9 and 10
+
+    static let nodeConnection = Budget(
+        allocations: 6,  // 2.0: the sub-connection and its socket
+        libraries: 40,  // 18 and 24
+        retains: 120,  // 74 and 76
+        calls: 25,  // 15 and 11
+        waits: 20)  // 5 and 3
+
+    /// The data goes from the end that listens, or to it; a program that seals one way opens the other.
+    static func mebibyte(of program: Program, in pair: TunnelPair, _ kind: Kind, _ way: SteadyLoad.Way)
+        -> Budget
+    {
+        (program === pair.listening(kind)) == (way == .up) ? sealedMebibyte : openedMebibyte
+    }
+}
