@@ -30,6 +30,8 @@ let package = Package(
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
         .executable(name: "goproxy-admin", targets: ["TLS", "goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
+        // Loaded into the programs by BudgetTests; nothing links it.
+        .library(name: "Counting", type: .dynamic, targets: ["Counting"]),
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
@@ -85,6 +87,8 @@ let package = Package(
             name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
             swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "Counting", path: "Tests/Counting", cSettings: [.treatAllWarnings(as: .error)]),
         // A history that a test makes up.
         .target(
             name: "Histories", dependencies: ["Records", "SQLite"], path: "Tests/Histories",
@@ -117,6 +121,7 @@ let package = Package(
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests("BudgetTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",
             [
