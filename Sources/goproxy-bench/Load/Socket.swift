@@ -42,6 +42,27 @@ final class Socket: Sendable {
         return socket
     }
 
+    /// Begins to connect; the socket does not block, and is writable when it is connected or has failed.
+    static func connecting(to port: UInt16, from source: UInt32) throws(BenchError) -> Socket {
+        let socket = try make(SOCK_NONBLOCK.rawValue)
+        socket.set(IPPROTO_TCP, TCP_NODELAY, 1)
+        socket.set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        guard socket.bind(source) else { throw .system("load", "cannot bind to a loopback address") }
+        let code = withAddress(loopback, port) { connect(socket.descriptor, $0, $1) }
+        guard code == 0 || errno == EINPROGRESS else {
+            throw .system("127.0.0.1:\(port)", "cannot connect")
+        }
+        return socket
+    }
+
+    /// The error that the kernel keeps for this socket, nil when there is none.
+    var pendingError: Int32? {
+        var number: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &number, &size)
+        return number == 0 ? nil : number
+    }
+
     private static func make(_ flags: UInt32) throws(BenchError) -> Socket {
         let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | flags
         let descriptor = Glibc.socket(AF_INET, Int32(kind), 0)
