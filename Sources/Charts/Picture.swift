@@ -71,7 +71,7 @@ package struct Picture {
     // MARK: Colours
 
     private static let colours = [
-        "#1f6feb", "#79b8ff", "#9a9fa6", "#d9641e", "#f0a868", "#2f8f5b", "#8250df", "#bf3989",
+        "#1f6feb", "#79b8ff", "#d9641e", "#f0a868", "#2f8f5b", "#9a9fa6", "#8250df", "#bf3989",
     ]
 
     private static let style: String = {

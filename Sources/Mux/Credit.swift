@@ -12,12 +12,13 @@ package enum Credit {
     /// Links whose round trip is not known yet.
     static let assumedRoundTripNanoseconds: UInt64 = 10_000_000
 
-    /// The first window of a stream opened while `open` others are. 32 × 256 KiB + 480 × 16 KiB + 7,680 × 2 KiB
-    /// is 30.5 MiB: with the growth pool it stays below `linkBytes`.
+    /// The first window of a stream opened while `open` others are. 32 × 256 KiB + 480 × 16 KiB + 3,584 × 2 KiB
+    /// + 12,288 × 512 bytes is 28.5 MiB: with the growth pool it stays below `linkBytes`.
     package static func firstWindowBytes(openStreams open: Int) -> Int {
         if open < 32 { return 256 << 10 }
         if open < 512 { return 16 << 10 }
-        return 2 << 10
+        if open < 4_096 { return 2 << 10 }
+        return 512
     }
 }
 

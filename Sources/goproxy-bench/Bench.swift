@@ -74,7 +74,8 @@ struct Bench {
         let most = min(options.idle, IdleMemory.mostConnections())
         let pair = try startPair(folder, origin)
         let ours = IdleMemory(
-            route: "goproxy", tunnel: pair.tunnel, ports: [pair.listenerPort, pair.peerListenerPort])
+            route: "goproxy", tunnel: pair.tunnel, ports: [pair.listenerPort, pair.peerListenerPort],
+            origin: origin)
         results.memory = try ours.measure([min(1_000, most), most], progress: complain)
         pair.end()
         for rival in options.against {
@@ -85,8 +86,11 @@ struct Bench {
                 ? try startShell(.local, origin)
                 : try Haproxy.start(in: temporary, origin: origin, echoLog: options.verbose)
             guard let tunnel = route.tunnel else { continue }
-            results.memory += try IdleMemory(route: route.name, tunnel: tunnel, ports: [route.port])
-                .measure([level], progress: complain)
+            results.memory += try IdleMemory(
+                route: route.name, tunnel: tunnel, ports: [route.port], origin: origin
+            )
+
+            .measure([level], progress: complain)
             tunnel.end()
         }
     }

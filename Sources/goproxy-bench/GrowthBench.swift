@@ -26,18 +26,15 @@ struct ConnectionGrowth {
     let origin: Origin
     let seconds: Double
 
-    /// All over the listener of `pair`, downward, each count on its own.
+    /// All downward, over the listener and the peer listener of `pair` in turn.
     func measure(
         _ pair: TunnelPair, most: Int, progress: (String) -> Void
     ) throws(BenchError) -> [GrowthStep] {
-        let ports = [pair.listenerPort]
+        let ports = [pair.listenerPort, pair.peerListenerPort]
         var steps: [GrowthStep] = []
         for count in Self.counts where count <= most {
             progress("growth: \(count) connections")
-            let readings = try IdleMemory(route: "", tunnel: pair.tunnel, ports: ports).measure([count]) {
-                _ in
-            }
-            let idle = try idlePercent(pair.tunnel, count, ports)
+            let rest = try atRest(pair.tunnel, count, ports)
             let load = try BulkLoad.start(.init(count, .down, to: ports), origin: origin)
             // The first bytes of many connections are their headers' and windows'; longer for more of them.
             let longer = count >= 1_000 ? 3.0 : 1.0
@@ -52,22 +49,31 @@ struct ConnectionGrowth {
                     kind: .connections, count: count, megabytesPerSecond: reading.megabytesPerSecond,
                     cpuSecondsPerGigabyte: reading.tunnelCPUSeconds / max(reading.gigabytes, 1e-9),
                     slowestByMean: reading.fairness,
-                    kibibytesEach: Double(readings[1].bytes - readings[0].bytes) / 1_024 / Double(count),
-                    loadedMegabytes: Double(loaded) / 1e6, idlePercent: idle))
+                    kibibytesEach: rest.kibibytesEach,
+                    loadedMegabytes: Double(loaded) / 1e6, idlePercent: rest.percent))
         }
         return steps
     }
 
-    private func idlePercent(_ tunnel: TunnelProcesses, _ count: Int, _ ports: [UInt16]) throws(BenchError)
-        -> Double
-    {
+    /// Memory of each and CPU time of all while so many rest.
+    private func atRest(
+        _ tunnel: TunnelProcesses, _ count: Int, _ ports: [UInt16]
+    ) throws(BenchError) -> (kibibytesEach: Double, percent: Double) {
+        try origin.awaitNone()
+        pass(seconds: 0.3)
+        let before = tunnel.residentBytes
         var load = try IdleLoad(to: ports)
         try load.open(upTo: count)
-        pass(seconds: 0.3)
+        pass(seconds: 0.5)
         let window = try Window(nil, tunnel, origin)
         pass(seconds: 1)
         let reading = try window.close()
-        return reading.tunnelCPUSeconds / reading.seconds * 100
+        let bytes = tunnel.residentBytes - before
+        load.close()
+        try origin.awaitNone()
+        return (
+            Double(bytes) / 1_024 / Double(count), reading.tunnelCPUSeconds / reading.seconds * 100
+        )
     }
 }
 

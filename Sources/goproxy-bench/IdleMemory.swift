@@ -15,19 +15,22 @@ struct IdleMemory {
     let tunnel: TunnelProcesses
     /// Connections go to these in turn.
     let ports: [UInt16]
+    let origin: Origin
 
     /// Holds as many as each of `levels`, one after the other; each has carried an echo and rests.
     func measure(_ levels: [Int], progress: (String) -> Void) throws(BenchError) -> [MemoryReading] {
         var load = try IdleLoad(to: ports)
         try load.open(upTo: 16)
-        load = try IdleLoad(to: ports)
+        load.close()
+        try origin.awaitNone()
         var readings = [settled("before", 0)]
         for level in Set(levels).sorted() {
             progress("memory: \(level) idle connections  \(route)")
             try load.open(upTo: level)
             readings.append(settled("\(level) idle", level))
         }
-        load = try IdleLoad(to: ports)
+        load.close()
+        try origin.awaitNone()
         readings.append(settled("after closing", 0))
         return readings
     }

@@ -19,6 +19,12 @@ struct IdleLoad {
         poller = try Poller()
     }
 
+    mutating func close() {
+        sockets = []
+        stages = []
+        resting = 0
+    }
+
     /// Opens more until `count` rest.
     mutating func open(upTo count: Int) throws(BenchError) {
         let deadline = Deadline(seconds: Double(Deadline.patienceSeconds + count / 200))

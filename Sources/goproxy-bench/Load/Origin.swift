@@ -40,10 +40,12 @@ enum OriginRequest {
 
 /// The origin's side of a load at one moment.
 struct OriginAccount {
-    private static let headWords = 4
+    private static let headWords = 5
 
     /// When it was true, by the clock that both processes have.
     var nanoseconds = 0
+    /// Connections that are open, this one not counted.
+    var open = 0
     /// Transfers that received what was not sent to them, and that a system call ended.
     var wrong = 0
     var broken = 0
@@ -56,7 +58,7 @@ struct OriginAccount {
 
     /// Sends all of it, waiting for a reader that is slow; false when there is none any more.
     func send(to descriptor: Int32) -> Bool {
-        let words = [nanoseconds, wrong, broken, bytes.count] + bytes
+        let words = [nanoseconds, open, wrong, broken, bytes.count] + bytes
         return words.withUnsafeBytes { all in
             var sent = 0
             while sent < all.count {
@@ -70,8 +72,8 @@ struct OriginAccount {
 
     init(from socket: Socket) throws(BenchError) {
         let head = try Self.words(Self.headWords, from: socket)
-        (nanoseconds, wrong, broken) = (head[0], head[1], head[2])
-        bytes = try Self.words(head[3], from: socket)
+        (nanoseconds, open, wrong, broken) = (head[0], head[1], head[2], head[3])
+        bytes = try Self.words(head[4], from: socket)
     }
 
     private static func words(_ count: Int, from socket: Socket) throws(BenchError) -> [Int] {
@@ -109,6 +111,13 @@ final class Origin: Sendable {
                 try socket.send(UnsafeRawBufferPointer(buffer))
             }
             return try OriginAccount(from: socket)
+        }
+    }
+
+    /// Waits until all connections are closed here too: what a tunnel holds for them is then on its way out.
+    func awaitNone() throws(BenchError) {
+        try Deadline(seconds: 30).wait("origin", "connections stay open") { () throws(BenchError) in
+            try ask(.read).open == 0
         }
     }
 }

@@ -27,6 +27,7 @@ struct OriginProcess {
     private let poller: Poller
     private var connections: [Connection?] = []
     private var account = OriginAccount()
+    private var open = 0
     private var stalled: Set<Int> = []
     private var isOver = false
     private let scratch = UnsafeMutableRawBufferPointer.allocate(
@@ -62,6 +63,7 @@ struct OriginProcess {
             socket.set(Int(IPPROTO_TCP), TCP_NODELAY, 1)
             while connections.count <= Int(descriptor) { connections.append(nil) }
             connections[Int(descriptor)] = Connection(socket: socket)
+            open += 1
             poller.add(socket, Int(descriptor), .reading)
             // The first bytes are often there already: this saves a turn of the loop.
             serve(Int(descriptor))
@@ -111,7 +113,10 @@ struct OriginProcess {
         if !isSent { forget(number) }
     }
 
-    private mutating func forget(_ number: Int) { connections[number] = nil }
+    private mutating func forget(_ number: Int) {
+        connections[number] = nil
+        open -= 1
+    }
 
     // MARK: Transfers
 
@@ -171,6 +176,7 @@ struct OriginProcess {
             stalled = []
         }
         account.nanoseconds = monotonicNanoseconds()
+        account.open = open - 1
         isOver = !account.send(to: socket.descriptor)
     }
 

@@ -141,7 +141,7 @@ extension Results {
         }
         let title =
             kind == .connections
-            ? "Growth: connections over one link, downward"
+            ? "Growth: connections over one link, half of them over each listener, downward"
             : "Growth: nodes, one transfer each, downward (CPU and memory of the server alone)"
         return Table(title, leading: 0, head: head, lines: lines)
     }
