@@ -116,6 +116,7 @@ let package = Package(
             ],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
+        tests("BenchTests", ["goproxy-bench"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",

@@ -20,6 +20,9 @@ struct Main {
             let readme = try options.markdown.flatMap { (path) throws(BenchError) in
                 path == "-" ? nil : try MarkdownFile(path)
             }
+            for path in [options.svg, options.json] {
+                if let path { try requireWritable(path) }
+            }
             let temporary = try TemporaryFolder()
             try endOnSignal(temporary)
             if let nodes = options.fleet {

@@ -115,12 +115,12 @@ struct Options {
     return seconds
 }
 
-/// Beyond 1,000 there is `-growth`.
+/// More than a process has descriptors for on most systems.
 @Sendable private func parseCounts(_ text: String) throws(FlagError) -> [Int] {
     var counts: [Int] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-        guard let count = Int(part), (1...1_000).contains(count) else {
-            throw FlagError("not numbers from 1 to 1,000, separated by commas")
+        guard let count = Int(part), (1...10_000).contains(count) else {
+            throw FlagError("not numbers from 1 to 10,000, separated by commas")
         }
         counts.append(count)
     }
