@@ -65,7 +65,12 @@ package struct Picture {
             </style>
 
             """
-        return head + ([fill] + elements).map(\.document).joined(separator: "\n") + "\n</svg>\n"
+        let all = ([fill] + elements).map(\.document)
+        // Some on each line: short enough for a difference to be read, few enough for a file to be opened.
+        let lines = stride(from: 0, to: all.count, by: 4).map { start in
+            all[start..<min(start + 4, all.count)].joined()
+        }
+        return head + lines.joined(separator: "\n") + "\n</svg>\n"
     }
 
     // MARK: Colours

@@ -60,7 +60,7 @@ struct OriginProcess {
             let descriptor = accept4(listener.descriptor, nil, nil, flags)
             guard descriptor >= 0 else { return }
             let socket = Socket(owning: descriptor)
-            socket.set(Int(IPPROTO_TCP), TCP_NODELAY, 1)
+            socket.tune()
             while connections.count <= Int(descriptor) { connections.append(nil) }
             connections[Int(descriptor)] = Connection(socket: socket)
             open += 1

@@ -4,12 +4,28 @@ import Charts
 extension Results {
     /// All tables that have figures.
     var report: String {
-        ([introduction.joined(separator: "\n") + "\n"] + tables.map(\.text) + notes).joined(separator: "\n")
+        let goals = Goal.table("Beside the goals", goals).map { [$0.text] } ?? []
+        return ([introduction.joined(separator: "\n") + "\n"] + goals + tables.map(\.text) + notes)
+            .joined(separator: "\n")
     }
 
     var markdown: String {
-        (["\n" + introduction.joined(separator: "\n") + "\n"] + tables.map(\.markdown) + notes)
-            .joined(separator: "\n") + "\n"
+        let goals = Goal.table("Beside the goals", goals).map(\.markdown) ?? ""
+        let all = tables.map(\.markdown).joined(separator: "\n")
+        let notes = notes.map { "- \($0)" }.joined(separator: "\n")
+        return """
+
+            \(introduction.joined(separator: " "))
+
+            \(goals)
+            \(notes)
+
+            <details><summary>All figures</summary>
+
+            \(all)
+            </details>
+
+            """
     }
 
     var machineText: String {
@@ -36,7 +52,7 @@ extension Results {
 
     private var tables: [Table] {
         [
-            Goal.table("Beside the goals", goals), throughput, echo, short, stalls, memoryTable,
+            throughput, echo, short, stalls, memoryTable,
             growthTable(.connections), growthTable(.nodes),
         ].compactMap { $0 }
     }
