@@ -1,4 +1,5 @@
 // IdleMemory: what an idle connection costs a tunnel's processes, on a tunnel that has done nothing else.
+import Charts
 import Glibc
 
 /// Resident memory of all processes at one moment.
@@ -27,10 +28,12 @@ struct IdleMemory {
         for level in Set(levels).sorted() {
             progress("memory: \(level) idle connections  \(route)")
             try load.open(upTo: level)
-            readings.append(settled("\(level) idle", level))
+            readings.append(settled("\(shown(Double(level))) idle", level))
         }
         load.close()
         try origin.awaitNone()
+        // What is given back is given back when all has been quiet for a moment.
+        pass(seconds: 2)
         readings.append(settled("after closing", 0))
         return readings
     }

@@ -95,7 +95,7 @@ import Testing
             try pair.exchange()
         }
         for id in stalled { #expect(pair.one.sendBudget(id) == 0) }
-        #expect(pair.other.bufferedBytes > 56 << 20)
+        #expect(pair.other.bufferedBytes > 48 << 20)
         #expect(pair.other.brokenInvariant == nil)
         var moved = 0
         for _ in 0..<200_000 where moved < 80 << 20 {
