@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags
+//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags   Charts
 //     0  CLinux   COpenSSL   CIPSecMB            CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -51,6 +51,7 @@ let package = Package(
         library("Threads", ["CLinux"]),
         library("Logging"),
         library("Flags"),
+        library("Charts"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
         library("Digests", ["COpenSSL"]),
@@ -75,7 +76,8 @@ let package = Package(
         program(
             "goproxy-bench",
             [
-                "CLinux", "Fleet", "Flags", "HTTP", "Threads", "Logging", "Reactor", "Records", "SQLite",
+                "CLinux", "Charts", "Fleet", "Flags", "HTTP", "Threads", "Logging", "Reactor", "Records",
+                "SQLite",
                 "TLS",
                 "Tunnel",
                 "goproxy-server",
@@ -97,6 +99,7 @@ let package = Package(
             name: "Simulation", dependencies: ["Buffers", "Logging", "Reactor", "TLS", "Tunnel"],
             path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
+        tests("ChartsTests", ["Charts"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Histories", "Records", "HTTP", "SQLite"]),
         tests(
@@ -120,6 +123,7 @@ let package = Package(
             ],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
+        tests("BenchTests", ["goproxy-bench"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
         tests("BudgetTests", ["goproxy-server", "goproxy-node"]),
         tests(

@@ -28,6 +28,7 @@ package final class MainLink: TransportHandler, TurnWork {
     /// At the end that keeps records.
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
+    private var crowd = Crowd()
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -146,6 +147,7 @@ package final class MainLink: TransportHandler, TurnWork {
             multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
         }
         multiplexer.release(sub.stream)
+        if crowd.hasLeft(remaining: openStreams) { loop.giveBackMemory(after: Crowd.restNanoseconds) }
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
     }
 
