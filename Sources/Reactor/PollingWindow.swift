@@ -11,9 +11,11 @@
 /// A wait of a millisecond closes it at once. So whatever comes less often than that, however regularly, never finds it open, and
 /// an idle loop costs nothing.
 package struct PollingWindow: Sendable {
-    /// How long to look. The longest wait of a loop in an echo between processes that all sleep; less, and two loops that both
-    /// sleep would never learn that they need not.
+    /// How long to look.
     package static let nanoseconds: UInt64 = 100_000
+    /// The longest waits of a loop in an echo between processes that all sleep: with less, two loops that both sleep would never
+    /// learn that they need not.
+    package static let shortNanoseconds: UInt64 = 150_000
     /// A turn that took longer than this moved much: what it waits for now is room, and others are better served by the processor.
     package static let lightTurnNanoseconds: UInt64 = 50_000
     /// A yield that took longer than this has let somebody else run.
@@ -21,10 +23,12 @@ package struct PollingWindow: Sendable {
     /// Closes it.
     private static let longNanoseconds: UInt64 = 1_000_000
 
-    private static let most = 16
+    private static let most = 64
     private static let needed = 8
     /// Looking in vain outweighs four times that it helped: at most a fifth of all attempts fail, or it closes.
     private static let price = 4
+    /// Then it is not tried again too soon.
+    private static let closed = -24
 
     private var earned = 0
 
@@ -34,17 +38,16 @@ package struct PollingWindow: Sendable {
 
     /// A wait has come to its end with an event.
     package mutating func waited(_ nanoseconds: UInt64) {
-        if nanoseconds <= Self.nanoseconds {
+        if nanoseconds <= Self.shortNanoseconds {
             earned = min(earned + 1, Self.most)
-        } else if nanoseconds < Self.longNanoseconds {
-            earned = max(earned - 1, 0)
         } else {
-            earned = 0
+            earned = min(earned, nanoseconds < Self.longNanoseconds ? max(earned - 1, 0) : 0)
         }
     }
 
     /// The time was over, or somebody else had work for the processor, before an event came.
     package mutating func lookedInVain() {
-        earned = max(earned - Self.price, 0)
+        earned -= Self.price
+        if !isOpen { earned = Self.closed }
     }
 }
