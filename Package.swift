@@ -7,8 +7,8 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging   Threads   SQLite   Digests   HTTP   Flags
-//     0  CLinux   COpenSSL         CSQLite   CMicrohttpd   CCurl   migrations
+//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags
+//     0  CLinux   COpenSSL   CIPSecMB            CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -33,6 +33,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CIPSecMB"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(
             name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
@@ -51,10 +52,11 @@ let package = Package(
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
         library("Digests", ["COpenSSL"]),
+        library("Ciphers", ["COpenSSL", "CIPSecMB"]),
 
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "Threads", "CLinux"]),
-        library("TLS", ["Buffers", "COpenSSL"]),
+        library("TLS", ["Buffers", "Ciphers", "COpenSSL"]),
         library("Records", ["SQLite", "Digests", "migrations", "Logging", "Threads", "CLinux"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),

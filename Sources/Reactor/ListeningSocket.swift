@@ -92,7 +92,9 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             if accepted >= 0 {
                 let client = SocketAddress(storage: &storage, length: length) ?? SocketAddress(unix: "")
                 handler.accepted(
-                    StreamSocket(accepted, family: family, isConnected: true, poller: poller), from: client)
+                    StreamSocket(
+                        accepted, family: family, isConnected: true, isUnpaced: boundAddress.isLoopback,
+                        poller: poller), from: client)
                 continue
             }
             switch errno {

@@ -1,5 +1,6 @@
 // The recipe: every setting of TLS 1.3 with a pre-shared key that this project uses, in one place.
 import COpenSSL
+import Ciphers
 
 /// What all connections of one role share. Immutable after its making.
 ///
@@ -49,7 +50,8 @@ package final class TLSContext {
         lookup: @escaping (UnsafeRawBufferPointer) -> [UInt8]?
     ) throws(TLSFailure) {
         ERR_clear_error()
-        guard let handle = SSL_CTX_new(isClient ? TLS_client_method() : TLS_server_method()) else {
+        let method = isClient ? TLS_client_method() : TLS_server_method()
+        guard let handle = SSL_CTX_new_ex(FastGCM.shared?.context, FastGCM.preference, method) else {
             throw TLSFailure(.other, "OpenSSL: cannot make a context")
         }
         guard let bioMethod = makeEngineBIOMethod(), Self.applyRecipe(to: handle) else {

@@ -9,7 +9,8 @@ import COpenSSL
 /// The TLS state of one main link. One thread at a time; it may move to another thread between two calls.
 ///
 /// Reading and writing make no allocation of ours. OpenSSL takes and returns its own record buffer for each
-/// record, which is why an idle engine is small. After a failure every call answers that same failure.
+/// record, which is why an idle engine is small; one that carries much keeps them. After a failure every call
+/// answers that same failure.
 package final class TLSEngine {
     package enum HandshakeProgress {
         /// All input was taken; what is in `output` has to be sent.
@@ -47,6 +48,11 @@ package final class TLSEngine {
     private var failure: TLSFailure?
     private var isClosedByPeer = false
     private var isClosedByUs = false
+    /// Since the last tick, in both directions.
+    private var recentRecords = 0
+    private var keepsBuffers = false
+    /// Records between two ticks that make an engine a busy one.
+    private static let busyRecords = 64
 
     /// A client's first bytes appear in `output` with the first `handshake()`.
     package init(context: TLSContext, output: ByteQueue) throws(TLSFailure) {
@@ -103,9 +109,12 @@ package final class TLSEngine {
         if isClosedByPeer { return .closed }
         precondition(
             evidence.isEstablished && !buffer.isEmpty, "reading before the handshake, or into nothing")
-        ERR_clear_error()
+        forgetErrors()
         let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
-        if result > 0 { return .bytes(Int(result)) }
+        if result > 0 {
+            countRecord()
+            return .bytes(Int(result))
+        }
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsInput
         case SSL_ERROR_ZERO_RETURN:
@@ -140,10 +149,11 @@ package final class TLSEngine {
         precondition(
             !plaintext.isEmpty && plaintext.count <= Self.maximumPayload, "a record has 1 to 16384 bytes")
         if keyUpdates.isDue { renewKey() }
-        ERR_clear_error()
+        forgetErrors()
         let result = SSL_write(ssl, plaintext.baseAddress, Int32(plaintext.count))
         if result == Int32(plaintext.count) {
             keyUpdates.sentRecord()
+            countRecord()
             return nil
         }
         if SSL_get_error(ssl, result) == SSL_ERROR_WANT_READ {
@@ -183,12 +193,34 @@ package final class TLSEngine {
     package func tick(nowNanoseconds: UInt64) {
         keyUpdates.tick(nowNanoseconds)
         if evidence.isEstablished, failure == nil, !isClosedByUs, keyUpdates.isDue { renewKey() }
+        if keepsBuffers, recentRecords < Self.busyRecords {
+            keepsBuffers = false
+            SSL_ctrl(ssl, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)
+            // Not while half a record is in them; the next record then returns them.
+            SSL_free_buffers(ssl)
+        }
+        recentRecords = 0
+    }
+
+    @inline(__always)
+    private func countRecord() {
+        recentRecords += 1
+        if recentRecords == Self.busyRecords, !keepsBuffers {
+            keepsBuffers = true
+            SSL_ctrl(ssl, SSL_CTRL_CLEAR_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)
+        }
     }
 
     /// For tests: how many records one key protects; 2^22 otherwise.
     package var recordsPerKey: UInt64 {
         get { keyUpdates.recordsPerKey }
         set { keyUpdates.recordsPerKey = newValue }
+    }
+
+    /// What an earlier call left would be taken for this one's. Looking costs a tenth of clearing.
+    @inline(__always)
+    private func forgetErrors() {
+        if ERR_peek_error() != 0 { ERR_clear_error() }
     }
 
     private func finishHandshake() -> HandshakeProgress {

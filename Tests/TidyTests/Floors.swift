@@ -6,13 +6,14 @@ enum Floors {
     private static let system: Set<String> = ["Glibc", "Synchronization"]
 
     static let allowed: [String: Set<String>] = [
-        "CLinux": [], "COpenSSL": [], "CSQLite": [],
+        "CLinux": [], "COpenSSL": [], "CIPSecMB": [], "CSQLite": [],
         "Buffers": system, "Logging": system, "Flags": system,
         "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
         "Threads": system.union(["CLinux"]),
         "Reactor": system.union(["CLinux", "Buffers", "Logging", "Threads"]),
-        "TLS": system.union(["COpenSSL", "Buffers"]),
+        "Ciphers": system.union(["COpenSSL", "CIPSecMB"]),
+        "TLS": system.union(["COpenSSL", "Buffers", "Ciphers"]),
         "SQLite": system.union(["CSQLite"]),
         "Digests": system.union(["COpenSSL"]),
         "Records": system.union([
