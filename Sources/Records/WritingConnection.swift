@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Logging
 import SQLite
@@ -126,14 +127,14 @@ private struct WatchedFile {
 }
 
 private struct FileIdentity: Equatable {
-    let device: UInt
-    let number: UInt
+    private var device: UInt64 = 0
+    private var number: UInt64 = 0
 
     init?(_ path: ContiguousArray<CChar>) {
-        var status = stat()
-        guard path.withUnsafeBufferPointer({ lstat($0.baseAddress!, &status) }) == 0 else { return nil }
-        device = UInt(status.st_dev)
-        number = UInt(status.st_ino)
+        let found = path.withUnsafeBufferPointer {
+            goproxy_file_identity($0.baseAddress!, &device, &number) == 0
+        }
+        guard found else { return nil }
     }
 }
 
