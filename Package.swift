@@ -30,6 +30,8 @@ let package = Package(
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
         .executable(name: "goproxy-admin", targets: ["TLS", "goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
+        // Loaded into the programs by BudgetTests; nothing links it.
+        .library(name: "Counting", type: .dynamic, targets: ["Counting"]),
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
@@ -87,6 +89,8 @@ let package = Package(
             name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
             swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "Counting", path: "Tests/Counting", cSettings: [.treatAllWarnings(as: .error)]),
         // A history that a test makes up.
         .target(
             name: "Histories", dependencies: ["Records", "SQLite"], path: "Tests/Histories",
@@ -108,6 +112,7 @@ let package = Package(
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor", "Simulation", "Threads"]),
+        tests("CiphersTests", ["Ciphers"]),
         tests("TLSTests", ["TLS", "Buffers"]),
         tests("SQLiteTests", ["SQLite"]),
         // The dumps are read from where they stand.
@@ -120,6 +125,7 @@ let package = Package(
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("BenchTests", ["goproxy-bench"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests("BudgetTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",
             [

@@ -7,12 +7,11 @@ import migrations
 final class WritingConnection {
     let database: Database
     let rows: HistoryRows
-    private let path: String
     /// The files that are open: what lies under their names must stay the same.
-    private var files: [String: FileIdentity] = [:]
+    private var files: [WatchedFile]
 
     init(path: String) throws(RecordsError) {
-        self.path = path
+        files = [WatchedFile(path), WatchedFile("\(path)-wal")]
         let migrator = Migrator(
             path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
@@ -96,14 +95,14 @@ final class WritingConnection {
 
     /// A database that was moved or deleted under a running program would go on taking writes that nobody ever finds.
     func checkFiles() throws(RecordsError) {
-        for name in [path, "\(path)-wal"] {
-            let found = FileIdentity(name)
+        for place in files.indices {
+            let found = FileIdentity(files[place].path)
             // The log is made with the first write.
-            guard let known = files[name] else {
-                files[name] = found
+            guard let known = files[place].known else {
+                files[place].known = found
                 continue
             }
-            guard found == known else { throw .lost(name) }
+            guard found == known else { throw .lost(files[place].name) }
         }
     }
 }
@@ -114,13 +113,25 @@ extension HistoryEvent {
     }
 }
 
+/// Looked at twice for each commit: the name is kept as the system takes it.
+private struct WatchedFile {
+    let name: String
+    let path: ContiguousArray<CChar>
+    var known: FileIdentity?
+
+    init(_ name: String) {
+        self.name = name
+        path = name.utf8CString
+    }
+}
+
 private struct FileIdentity: Equatable {
     let device: UInt
     let number: UInt
 
-    init?(_ path: String) {
+    init?(_ path: ContiguousArray<CChar>) {
         var status = stat()
-        guard lstat(path, &status) == 0 else { return nil }
+        guard path.withUnsafeBufferPointer({ lstat($0.baseAddress!, &status) }) == 0 else { return nil }
         device = UInt(status.st_dev)
         number = UInt(status.st_ino)
     }
