@@ -57,7 +57,7 @@ let package = Package(
         library("Mux"),
         library("Reactor", ["Buffers", "Logging", "Threads", "CLinux"]),
         library("TLS", ["Buffers", "Ciphers", "COpenSSL"]),
-        library("Records", ["SQLite", "Digests", "migrations", "Logging", "Threads"]),
+        library("Records", ["SQLite", "Digests", "migrations", "Logging", "Threads", "CLinux"]),
 
         library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
         library("Control", ["HTTP", "Logging", "Records"]),

@@ -2,6 +2,8 @@
 #ifndef GOPROXY_CLINUX_H
 #define GOPROXY_CLINUX_H
 
+#include <fcntl.h>
+#include <linux/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -12,13 +14,16 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 // Declared only under _GNU_SOURCE, which would change structures that the Glibc module shows already.
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
 extern int pthread_setname_np(pthread_t, const char *);
+extern long syscall(long, ...);
 
 #ifndef TCP_NOTSENT_LOWAT
 #define TCP_NOTSENT_LOWAT 25
@@ -37,5 +42,16 @@ static const uint32_t goproxy_EPOLLET = 1u << 31;
 
 // prctl is variadic, and variadic C functions are not imported.
 static inline int goproxy_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, (unsigned long)on, 0, 0, 0); }
+
+// statx(2) is hidden without _GNU_SOURCE, and syscall(2) is variadic. Device and number of what lies under a path, nothing more:
+// whoever asks for the times too makes the next write stamp them anew, and a sync then writes the inode as well.
+static inline int goproxy_file_identity(const char *path, uint64_t *device, uint64_t *number) {
+    struct statx found;
+    long result = syscall(SYS_statx, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO, &found);
+    if (result != 0) return -1;
+    *device = (uint64_t)found.stx_dev_major << 32 | found.stx_dev_minor;
+    *number = found.stx_ino;
+    return 0;
+}
 
 #endif

@@ -40,6 +40,9 @@ package final class EpollPoller: Poller {
     private var slots: [Slot] = []
     private let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: EpollPoller.batch)
     private var found = 0
+    private var window = PollingWindow()
+    /// When the last wait ended.
+    private var wokeAt: UInt64 = 0
 
     package init() throws(SystemError) {
         descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -58,14 +61,38 @@ package final class EpollPoller: Poller {
     }
 
     package func wait(deadline: UInt64?) {
-        var milliseconds: Int32 = -1
-        if let deadline {
-            let now = deadline == 0 ? 0 : now()
-            // Rounded up: waking before the deadline would turn the loop for nothing.
-            milliseconds = deadline <= now ? 0 : Int32(min((deadline - now + 999_999) / 1_000_000, 60_000))
+        guard deadline != 0 else { return found = poll(0) }
+        let start = now()
+        let isLight = start - wokeAt <= PollingWindow.lightTurnNanoseconds
+        found = isLight && window.isOpen ? look(from: start, deadline) : 0
+        // Rounded up: waking before the deadline would turn the loop for nothing.
+        if found == 0 {
+            let left = deadline.map { ($0 - min($0, now()) + 999_999) / 1_000_000 }
+            found = poll(left.map { Int32(min($0, 60_000)) } ?? -1)
         }
-        let count = epoll_wait(descriptor, events.baseAddress, Int32(Self.batch), milliseconds)
-        found = max(Int(count), 0)
+        wokeAt = now()
+        if isLight { window.waited(wokeAt - start) }
+    }
+
+    /// Looks for events without sleeping, unless somebody else was waiting for the processor.
+    private func look(from start: UInt64, _ deadline: UInt64?) -> Int {
+        let end = min(deadline ?? .max, start + PollingWindow.nanoseconds)
+        var time = start
+        while time < end {
+            let found = poll(0)
+            if found > 0 { return found }
+            sched_yield()
+            let isFirst = time == start
+            time = now()
+            if isFirst, time - start > PollingWindow.yieldNanoseconds { break }
+        }
+        let found = poll(0)
+        if found == 0 { window.lookedInVain() }
+        return found
+    }
+
+    private func poll(_ milliseconds: Int32) -> Int {
+        max(Int(epoll_wait(descriptor, events.baseAddress, Int32(Self.batch), milliseconds)), 0)
     }
 
     package func dispatch() {

@@ -20,6 +20,8 @@ package final class HistoryLog: Sendable {
         var events: [HistoryEvent] = []
         /// An opening is among them.
         var isUrgent = false
+        /// The writer looks by itself before long, and is told of openings only.
+        var isAttended = false
         /// Of the last event appended.
         var ticket: UInt64 = 0
         var lastOpening: Int64 = 0
@@ -70,7 +72,7 @@ package final class HistoryLog: Sendable {
                 if case .opened = event { isUrgent = true }
             }
             // The writer knows of what it has not taken; it is told again only when somebody waits for it.
-            let rings = isUrgent ? !state.isUrgent : state.events.isEmpty
+            let rings = isUrgent ? !state.isUrgent : state.events.isEmpty && !state.isAttended
             state.isUrgent = state.isUrgent || isUrgent
             state.ticket += UInt64(events.count)
             if !state.isClosed { state.events.append(contentsOf: events) }
@@ -79,9 +81,6 @@ package final class HistoryLog: Sendable {
         if rings { bell.post() }
         return ticket
     }
-
-    /// Whether there is something, and nobody waits for any of it: closings, which the slot file holds too.
-    var holdsOnlyWhatCanWait: Bool { state.withLock { !$0.events.isEmpty && !$0.isUrgent && !$0.isClosed } }
 
     /// The chain is in the order of the ids. Events out of order are a fault of ours.
     private static func check(_ event: HistoryEvent, _ state: inout State) {
@@ -136,6 +135,22 @@ package final class HistoryLog: Sendable {
     }
 
     // MARK: The writer's side
+
+    /// What there is to write.
+    enum Waiting {
+        case nothing
+        /// Nobody waits for any of it: closings, which the slot file holds too.
+        case canWait
+        case urgent
+    }
+
+    /// `isAttended`: the writer will look again by itself, and closings need not wake it.
+    func look(isAttended: Bool) -> Waiting {
+        state.withLock { state in
+            state.isAttended = isAttended
+            return state.isUrgent || state.isClosed ? .urgent : state.events.isEmpty ? .nothing : .canWait
+        }
+    }
 
     /// Exchanges what waits for an emptied list, whose memory is used again. Answers the ticket of the last event.
     func take(into emptied: inout [HistoryEvent]) -> UInt64 {

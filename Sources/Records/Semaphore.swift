@@ -28,8 +28,9 @@ final class Semaphore: @unchecked Sendable {
     func post() {
         pthread_mutex_lock(mutex)
         count += 1
-        pthread_cond_signal(condition)
         pthread_mutex_unlock(mutex)
+        // After the mutex: who is woken would only wait for it.
+        pthread_cond_signal(condition)
     }
 
     /// Forgets earlier posts; what they told of is looked at after this call.

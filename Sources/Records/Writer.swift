@@ -72,14 +72,25 @@ final class Writer: Sendable {
     }
 
     private func run(_ committer: Committer) {
+        // It has just written: more will come, and closings alone need not wake it.
+        var isAttentive = false
         while true {
             // Posts for what was taken in passing would cut the next rest short.
             bell.clear()
-            if log.holdsOnlyWhatCanWait, !hasJobs { bell.wait(milliseconds: Self.companyMilliseconds) }
+            let waiting = log.look(isAttended: isAttentive)
+            if waiting == .canWait || isAttentive && waiting == .nothing, !hasJobs {
+                bell.wait(milliseconds: Self.companyMilliseconds)
+            }
             let (jobs, isClosed) = takeJobs()
-            if committer.turn(jobs) { continue }
-            if isClosed { return }
-            bell.wait(milliseconds: committer.restMilliseconds)
+            if committer.turn(jobs) {
+                isAttentive = true
+            } else if isClosed {
+                return
+            } else if isAttentive {
+                isAttentive = false
+            } else {
+                bell.wait(milliseconds: committer.restMilliseconds)
+            }
         }
     }
 

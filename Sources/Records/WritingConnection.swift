@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Logging
 import SQLite
@@ -115,14 +116,11 @@ extension HistoryEvent {
 }
 
 private struct FileIdentity: Equatable {
-    let device: UInt
-    let number: UInt
+    private var device: UInt64 = 0
+    private var number: UInt64 = 0
 
     init?(_ path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return nil }
-        device = UInt(status.st_dev)
-        number = UInt(status.st_ino)
+        guard goproxy_file_identity(path, &device, &number) == 0 else { return nil }
     }
 }
 

@@ -17,7 +17,7 @@ enum Floors {
         "SQLite": system.union(["CSQLite"]),
         "Digests": system.union(["COpenSSL"]),
         "Records": system.union([
-            "FoundationEssentials", "SQLite", "Digests", "migrations", "Logging", "Threads",
+            "FoundationEssentials", "SQLite", "Digests", "migrations", "Logging", "Threads", "CLinux",
         ]),
         "Tunnel": tunnel,
         "Control": control,
