@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags
+//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags   Charts
 //     0  CLinux   COpenSSL   CIPSecMB            CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -30,6 +30,8 @@ let package = Package(
         .executable(name: "goproxy-node", targets: ["goproxy-node"]),
         .executable(name: "goproxy-admin", targets: ["TLS", "goproxy-admin"]),
         .executable(name: "goproxy-bench", targets: ["goproxy-bench"]),
+        // Loaded into the programs by BudgetTests; nothing links it.
+        .library(name: "Counting", type: .dynamic, targets: ["Counting"]),
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
@@ -49,6 +51,7 @@ let package = Package(
         library("Threads", ["CLinux"]),
         library("Logging"),
         library("Flags"),
+        library("Charts"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
         library("Digests", ["COpenSSL"]),
@@ -73,7 +76,8 @@ let package = Package(
         program(
             "goproxy-bench",
             [
-                "CLinux", "Fleet", "Flags", "HTTP", "Threads", "Logging", "Reactor", "Records", "SQLite",
+                "CLinux", "Charts", "Fleet", "Flags", "HTTP", "Threads", "Logging", "Reactor", "Records",
+                "SQLite",
                 "TLS",
                 "Tunnel",
                 "goproxy-server",
@@ -85,6 +89,8 @@ let package = Package(
             name: "records-writer", dependencies: ["Records"], path: "Tests/RecordsWriter",
             swiftSettings: strict),
         .target(name: "Support", path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "Counting", path: "Tests/Counting", cSettings: [.treatAllWarnings(as: .error)]),
         // A history that a test makes up.
         .target(
             name: "Histories", dependencies: ["Records", "SQLite"], path: "Tests/Histories",
@@ -93,6 +99,7 @@ let package = Package(
             name: "Simulation", dependencies: ["Buffers", "Logging", "Reactor", "TLS", "Tunnel"],
             path: "Tests/Simulation", swiftSettings: strict),
         tests("FlagsTests", ["Flags"]),
+        tests("ChartsTests", ["Charts"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ControlTests", ["Control", "Histories", "Records", "HTTP", "SQLite"]),
         tests(
@@ -105,6 +112,7 @@ let package = Package(
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor", "Simulation", "Threads"]),
+        tests("CiphersTests", ["Ciphers"]),
         tests("TLSTests", ["TLS", "Buffers"]),
         tests("SQLiteTests", ["SQLite"]),
         // The dumps are read from where they stand.
@@ -115,7 +123,9 @@ let package = Package(
             ],
             exclude: ["Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
+        tests("BenchTests", ["goproxy-bench"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),
+        tests("BudgetTests", ["goproxy-server", "goproxy-node"]),
         tests(
             "FleetEndToEndTests",
             [

@@ -17,6 +17,10 @@ need_swift() {
     command -v swift >/dev/null || fail "swift: not found: install the toolchain from https://swift.org/install/linux"
 }
 
+# What the build needs. The faster AES-GCM exists for one kind of processor only, and nothing else needs it.
+build_packages=(libssl-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev pkg-config)
+if [[ $(uname -m) == x86_64 ]]; then build_packages+=(libipsec-mb-dev); fi
+
 # Installs those of the named packages that are missing; with none missing it needs neither root nor a network.
 install_packages() {
     local package missing=()

@@ -7,12 +7,15 @@ import Glibc
 /// An empty queue owns no memory: its last chunk goes back to the pool as soon as it is read out.
 /// Positions obey `0 ≤ read ≤ filled ≤ capacity` in every chunk; only the first chunk has `read > 0` and only the
 /// last may have room left.
+///
+/// Chunks are plain memory with one owner at a time, a queue or its pool: as objects they cost several counted references for each
+/// record, and two allocations each.
 package final class ByteQueue {
     /// Bytes that wait.
     package private(set) var count = 0
     private let pool: ChunkPool
-    private var first: Chunk?
-    private var last: Chunk?
+    private var first: Chunk.Pointer?
+    private var last: Chunk.Pointer?
 
     package init(pool: ChunkPool) {
         self.pool = pool
@@ -29,9 +32,9 @@ package final class ByteQueue {
         var rest = bytes
         while !rest.isEmpty {
             let chunk = chunkWithRoom(for: rest.count)
-            let taken = min(rest.count, chunk.capacity - chunk.filled)
-            (chunk.base + chunk.filled).copyMemory(from: rest.baseAddress!, byteCount: taken)
-            chunk.filled += taken
+            let taken = min(rest.count, chunk.pointee.room)
+            (chunk.bytes + chunk.pointee.filled).copyMemory(from: rest.baseAddress!, byteCount: taken)
+            chunk.pointee.filled += taken
             count += taken
             rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
         }
@@ -43,9 +46,9 @@ package final class ByteQueue {
         var chunk = first
         while let current = chunk, used < vectors.count {
             vectors[used] = iovec(
-                iov_base: current.base + current.read, iov_len: current.filled - current.read)
+                iov_base: current.bytes + current.pointee.read, iov_len: current.pointee.waiting)
             used += 1
-            chunk = current.next
+            chunk = current.pointee.next
         }
         return used
     }
@@ -56,10 +59,10 @@ package final class ByteQueue {
         count -= amount
         var rest = amount
         while rest > 0, let chunk = first {
-            let here = min(rest, chunk.filled - chunk.read)
-            chunk.read += here
+            let here = min(rest, chunk.pointee.waiting)
+            chunk.pointee.read += here
             rest -= here
-            if chunk.read == chunk.filled { removeFirst(chunk) }
+            if chunk.pointee.waiting == 0 { removeFirst(chunk) }
         }
     }
 
@@ -69,77 +72,111 @@ package final class ByteQueue {
         count = 0
     }
 
-    private func removeFirst(_ chunk: Chunk) {
-        first = chunk.next
-        chunk.next = nil
+    private func removeFirst(_ chunk: Chunk.Pointer) {
+        first = chunk.pointee.next
         if first == nil { last = nil }
         pool.give(chunk)
     }
 
-    private func chunkWithRoom(for amount: Int) -> Chunk {
-        if let last, last.filled < last.capacity { return last }
+    private func chunkWithRoom(for amount: Int) -> Chunk.Pointer {
+        if let last, last.pointee.room > 0 { return last }
         let chunk = pool.take(atLeast: amount)
-        if let last { last.next = chunk } else { first = chunk }
+        if let last { last.pointee.next = chunk } else { first = chunk }
         last = chunk
         return chunk
     }
 }
 
-/// Keeps a few emptied chunks of the common size, so that a busy loop does not ask the allocator for each.
+/// Keeps a few emptied chunks, so that a busy loop does not ask the allocator for each.
 package final class ChunkPool {
     /// Four TLS records and their overhead: one `writev` vector then carries 64 KiB of payload.
     package static let chunkBytes = 66_560
     /// 16 chunks are 1 MiB: what a loop with a few saturated links turns over; more goes back to the allocator.
     private static let kept = 16
 
-    private var spare: Chunk?
-    private var spareCount = 0
+    private var common = SpareChunks(capacity: ChunkPool.chunkBytes)
+    private var medium = SpareChunks(capacity: 8_192)
+    private var small = SpareChunks(capacity: 512)
 
     package init() {}
 
     deinit {
-        // Unlinked one by one: a chain released at once would recurse.
-        while let chunk = spare {
-            spare = chunk.next
-            chunk.next = nil
-        }
+        common.deallocate()
+        medium.deallocate()
+        small.deallocate()
     }
 
     /// A chunk of the common size for `amount` of 8 KiB and more; for less a small one, so that ten thousand
     /// slow connections with a line of text each do not hold 66 KiB each.
-    fileprivate func take(atLeast amount: Int) -> Chunk {
-        if amount <= 512 { return Chunk(capacity: 512) }
-        if amount < 8_192 { return Chunk(capacity: 8_192) }
-        guard let chunk = spare else { return Chunk(capacity: Self.chunkBytes) }
-        spare = chunk.next
-        spareCount -= 1
-        chunk.next = nil
-        return chunk
+    fileprivate func take(atLeast amount: Int) -> Chunk.Pointer {
+        if amount <= small.capacity { return small.take() }
+        return amount < medium.capacity ? medium.take() : common.take()
     }
 
-    fileprivate func give(_ chunk: Chunk) {
-        guard chunk.capacity == Self.chunkBytes, spareCount < Self.kept else { return }
-        chunk.read = 0
-        chunk.filled = 0
-        chunk.next = spare
-        spare = chunk
-        spareCount += 1
+    /// The chunk is empty and in no queue any more.
+    fileprivate func give(_ chunk: Chunk.Pointer) {
+        switch chunk.pointee.capacity {
+        case small.capacity: small.give(chunk, most: Self.kept)
+        case medium.capacity: medium.give(chunk, most: Self.kept)
+        default: common.give(chunk, most: Self.kept)
+        }
     }
 }
 
-private final class Chunk {
-    let base: UnsafeMutableRawPointer
+/// Chunks of one size that nobody uses.
+private struct SpareChunks {
+    let capacity: Int
+    private var first: Chunk.Pointer?
+    private var count = 0
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    mutating func take() -> Chunk.Pointer {
+        guard let chunk = first else { return Chunk.allocate(capacity: capacity) }
+        first = chunk.pointee.next
+        count -= 1
+        chunk.pointee = Chunk(capacity: capacity)
+        return chunk
+    }
+
+    mutating func give(_ chunk: Chunk.Pointer, most: Int) {
+        guard count < most else { return chunk.deallocate() }
+        chunk.pointee.next = first
+        first = chunk
+        count += 1
+    }
+
+    mutating func deallocate() {
+        while let chunk = first {
+            first = chunk.pointee.next
+            chunk.deallocate()
+        }
+    }
+}
+
+/// What stands before a chunk's bytes, in the same memory.
+private struct Chunk {
+    typealias Pointer = UnsafeMutablePointer<Chunk>
+
     let capacity: Int
     var read = 0
     var filled = 0
-    var next: Chunk?
+    var next: Pointer?
 
-    init(capacity: Int) {
-        self.capacity = capacity
-        base = .allocate(byteCount: capacity, alignment: 16)
-    }
+    init(capacity: Int) { self.capacity = capacity }
 
-    deinit {
-        base.deallocate()
+    var room: Int { capacity - filled }
+    var waiting: Int { filled - read }
+
+    static func allocate(capacity: Int) -> Pointer {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: MemoryLayout<Chunk>.size + capacity, alignment: 16)
+        let chunk = memory.bindMemory(to: Chunk.self, capacity: 1)
+        chunk.initialize(to: Chunk(capacity: capacity))
+        return chunk
     }
+}
+
+extension UnsafeMutablePointer<Chunk> {
+    fileprivate var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(self + 1) }
 }

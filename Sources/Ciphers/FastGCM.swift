@@ -7,6 +7,9 @@ package final class FastGCM: Sendable {
     /// Nil where the fast one is not to be had. Looked for once; takes some milliseconds the first time. Any thread.
     package static let shared = FastGCM()
 
+    /// Whether this machine has what it takes. Then `shared` is nil only if something is wrong.
+    package static var isInstalled: Bool { GCMFunctions.shared != nil }
+
     /// What to ask for when something is fetched from `context`: the fast one where there is one.
     package static let preference = "?provider=goproxy"
 

@@ -15,19 +15,16 @@ func startProvider(
 }
 
 /// Lists that OpenSSL keeps pointers to, for as long as the program runs.
-struct ProviderTables: Sendable {
-    static let shared = ProviderTables()
+private struct ProviderTables {
+    // Proof: written once, before anybody sees it, never freed, and only read from then on.
+    nonisolated(unsafe) static let shared = ProviderTables()
 
-    // Proof: written once, before anybody sees it, and never freed; so are the next three.
-    nonisolated(unsafe) let provider: UnsafePointer<OSSL_DISPATCH>
-    // Proof: as `provider`.
-    nonisolated(unsafe) let algorithms: UnsafePointer<OSSL_ALGORITHM>
-    // Proof: as `provider`.
-    nonisolated(unsafe) let readable: UnsafePointer<OSSL_PARAM>
-    // Proof: as `provider`.
-    nonisolated(unsafe) let settable: UnsafePointer<OSSL_PARAM>
+    let provider: UnsafePointer<OSSL_DISPATCH>
+    let algorithms: UnsafePointer<OSSL_ALGORITHM>
+    let readable: UnsafePointer<OSSL_PARAM>
+    let settable: UnsafePointer<OSSL_PARAM>
 
-    private init() {
+    init() {
         readable = kept(
             [
                 described(OSSL_CIPHER_PARAM_KEYLEN, OSSL_PARAM_UNSIGNED_INTEGER),

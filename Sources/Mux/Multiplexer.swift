@@ -57,7 +57,7 @@ package final class Multiplexer {
     /// What a late frame without payload takes from the allowance.
     static let lateFrameCost = 64
 
-    package init(role: Role, maximumStreams: Int = 8_192) {
+    package init(role: Role, maximumStreams: Int = 16_384) {
         precondition((1...65_536).contains(maximumStreams))
         self.role = role
         self.maximumStreams = maximumStreams

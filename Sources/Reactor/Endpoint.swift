@@ -17,6 +17,8 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
     /// Empty: every address (listening), this machine (dialling). Without the brackets of IPv6.
     package let host: String
     package let port: UInt16
+    /// The one address that this is, if it takes no look-up to know. (The number of a zone, `%eth0`, may change.)
+    package let numeric: SocketAddress?
 
     /// Longest name of the DNS, and more than any literal.
     private static let maximumHostBytes = 255
@@ -33,7 +35,7 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
             throw EndpointError("a space or control character")
         }
         guard domain != .unix else {
-            (host, port) = ("", 0)
+            (host, port, numeric) = ("", 0, nil)
             // sun_path holds 108 bytes, the last of them 0.
             guard address.utf8.count <= 107 else { throw EndpointError("a path longer than 107 bytes") }
             return
@@ -44,7 +46,9 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
         }
         self.host = host
         port = try Self.port(service)
-        let family = SocketAddress(numeric: host, port: 0)?.family
+        let found = SocketAddress(numeric: host, port: port)
+        numeric = found?.scope == 0 ? found : nil
+        let family = found?.family
         if domain == .tcp4, family == .ipv6 { throw EndpointError("an IPv6 address in the domain tcp4") }
         if domain == .tcp6, family == .ipv4 { throw EndpointError("an IPv4 address in the domain tcp6") }
     }

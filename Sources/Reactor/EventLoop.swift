@@ -59,7 +59,7 @@ package final class EventLoop {
         mailbox.drain(into: self)
         while let timer = timers.popDue(now) { timer.fire() }
         swap(&turnWork, &running)
-        for work in running { work.turnEnds() }
+        for place in running.indices { running[place].turnEnds() }
         running.removeAll(keepingCapacity: true)
     }
 

@@ -27,10 +27,15 @@ package final class HistoryLog: Sendable {
         var lastOpening: Int64 = 0
         var lastRoute: Int64 = 0
         var isClosed = false
-        var onOutcome: (@Sendable (HistoryOutcome) -> Void)?
+        var hearer: Hearer?
         var commits: UInt64 = 0
         var waiters: [Semaphore] = []
         var hasEndedWaits = false
+    }
+
+    /// In a struct, a closure goes through the lock as it is; bare it would be wrapped anew each time it is read.
+    private struct Hearer {
+        let call: @Sendable (HistoryOutcome) -> Void
     }
 
     private let state = Mutex(State())
@@ -97,8 +102,8 @@ package final class HistoryLog: Sendable {
 
     /// Set once, before the first `append`.
     package var onOutcome: (@Sendable (HistoryOutcome) -> Void)? {
-        get { state.withLock(\.onOutcome) }
-        set { state.withLock { $0.onOutcome = newValue } }
+        get { state.withLock { $0.hearer }?.call }
+        set { state.withLock { $0.hearer = newValue.map(Hearer.init) } }
     }
 
     // MARK: Following
@@ -162,7 +167,7 @@ package final class HistoryLog: Sendable {
     }
 
     func tell(_ outcome: HistoryOutcome) {
-        onOutcome?(outcome)
+        state.withLock { $0.hearer }?.call(outcome)
     }
 
     func countCommit() {

@@ -8,12 +8,11 @@ import migrations
 final class WritingConnection {
     let database: Database
     let rows: HistoryRows
-    private let path: String
     /// The files that are open: what lies under their names must stay the same.
-    private var files: [String: FileIdentity] = [:]
+    private var files: [WatchedFile]
 
     init(path: String) throws(RecordsError) {
-        self.path = path
+        files = [WatchedFile(path), WatchedFile("\(path)-wal")]
         let migrator = Migrator(
             path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
@@ -97,14 +96,14 @@ final class WritingConnection {
 
     /// A database that was moved or deleted under a running program would go on taking writes that nobody ever finds.
     func checkFiles() throws(RecordsError) {
-        for name in [path, "\(path)-wal"] {
-            let found = FileIdentity(name)
+        for place in files.indices {
+            let found = FileIdentity(files[place].path)
             // The log is made with the first write.
-            guard let known = files[name] else {
-                files[name] = found
+            guard let known = files[place].known else {
+                files[place].known = found
                 continue
             }
-            guard found == known else { throw .lost(name) }
+            guard found == known else { throw .lost(files[place].name) }
         }
     }
 }
@@ -115,12 +114,27 @@ extension HistoryEvent {
     }
 }
 
+/// Looked at twice for each commit: the name is kept as the system takes it.
+private struct WatchedFile {
+    let name: String
+    let path: ContiguousArray<CChar>
+    var known: FileIdentity?
+
+    init(_ name: String) {
+        self.name = name
+        path = name.utf8CString
+    }
+}
+
 private struct FileIdentity: Equatable {
     private var device: UInt64 = 0
     private var number: UInt64 = 0
 
-    init?(_ path: String) {
-        guard goproxy_file_identity(path, &device, &number) == 0 else { return nil }
+    init?(_ path: ContiguousArray<CChar>) {
+        let result = path.withUnsafeBufferPointer {
+            goproxy_file_identity($0.baseAddress!, &device, &number)
+        }
+        guard result == 0 else { return nil }
     }
 }
 

@@ -5,6 +5,7 @@
 //     write(_:) ─► output ─► send
 import Buffers
 import COpenSSL
+import Ciphers
 
 /// The TLS state of one main link. One thread at a time; it may move to another thread between two calls.
 ///
@@ -38,6 +39,11 @@ package final class TLSEngine {
     package var output: ByteQueue
     /// Server: the identity whose key the client proved. Nil until the handshake is done, and on a client.
     package var peerIdentity: [UInt8]? { evidence.isEstablished ? offeredIdentity : nil }
+
+    /// The cipher and who provides it, for the log.
+    package var cipherText: String {
+        FastGCM.shared == nil ? "aes-128-gcm/openssl" : "aes-128-gcm/ipsec-mb"
+    }
 
     package let context: TLSContext
     package private(set) var keyUpdates = KeyUpdateSchedule()

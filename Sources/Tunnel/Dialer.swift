@@ -67,6 +67,11 @@ package final class Dialer: TransportHandler {
         }
     }
 
+    /// Goes on with a connection that has been begun to the only address that there is.
+    package func start(with attempt: any StreamTransport, to address: SocketAddress) {
+        wait(for: attempt, to: address, atMost: deadline - loop.now)
+    }
+
     /// No completion will be called; the attempt under way is given up.
     package func cancel() {
         completion = nil
@@ -109,13 +114,17 @@ package final class Dialer: TransportHandler {
             next()
         case .success(let transport) where transport.isWritable: finish(.success(transport))
         case .success(let transport):
-            attempt = transport
-            transport.handler = self
             let share = min(left, max(Self.leastShare, left / UInt64(addresses.count + 1)))
-            timer = loop.schedule(after: share) { [weak self] in
-                self?.lastFailure = DialFailure(.targetTimeout, "no answer from \(address)")
-                self?.next()
-            }
+            wait(for: transport, to: address, atMost: share)
+        }
+    }
+
+    private func wait(for transport: any StreamTransport, to address: SocketAddress, atMost share: UInt64) {
+        attempt = transport
+        transport.handler = self
+        timer = loop.schedule(after: share) { [weak self] in
+            self?.lastFailure = DialFailure(.targetTimeout, "no answer from \(address)")
+            self?.next()
         }
     }
 

@@ -111,7 +111,7 @@ extension MainLink {
             flush()
         }
         guard !isOver else { return }
-        if hasSaidGoodbye, records.output.isEmpty, !hasShutDown {
+        if hasSaidGoodbye, output.isEmpty, !hasShutDown {
             hasShutDown = true
             transport.shutdownWrite()
         }
@@ -148,7 +148,7 @@ extension MainLink {
         giveUpAwaited()
         sparse.removeAll()
         bulk.removeAll()
-        records.output.removeAll()
+        output.removeAll()
         var ended = reason
         ended.subConnections = closeEnd.subConnections + open - openStreams
         closeEnd = ended

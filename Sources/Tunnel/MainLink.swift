@@ -18,6 +18,8 @@ package final class MainLink: TransportHandler, TurnWork {
     package let remoteAddress: SocketAddress?
     let transport: any StreamTransport
     let records: any RecordLayer
+    /// The records' own.
+    let output: ByteQueue
 
     /// By slot and opener, as the multiplexer numbers them.
     var subConnections = ContiguousArray<SubConnection?>()
@@ -26,6 +28,7 @@ package final class MainLink: TransportHandler, TurnWork {
     /// At the end that keeps records.
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
+    private var crowd = Crowd()
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -65,6 +68,7 @@ package final class MainLink: TransportHandler, TurnWork {
     ) {
         self.transport = transport
         self.records = records
+        output = records.output
         self.peer = peer
         self.settings = settings
         loop = peer.loop
@@ -143,6 +147,7 @@ package final class MainLink: TransportHandler, TurnWork {
             multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
         }
         multiplexer.release(sub.stream)
+        if crowd.hasLeft(remaining: openStreams) { loop.giveBackMemory(after: Crowd.restNanoseconds) }
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
     }
 
@@ -248,7 +253,7 @@ package final class MainLink: TransportHandler, TurnWork {
         guard !isOver else { return }
         if isClosing { return finishClosing() }
         if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
-        let canRead = transport.isReadable && records.output.count < Self.outputLimit
+        let canRead = transport.isReadable && output.count < Self.outputLimit
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }
 
@@ -266,7 +271,7 @@ package final class MainLink: TransportHandler, TurnWork {
     private func readReady(_ stage: inout RecordStage) {
         var bulkTurns = bulk.count
         let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
-        while records.output.count < queueBytes, stage.failure == nil {
+        while output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false
                 guard sub.read(into: &stage, limit: Self.sparseQuantum) else { continue }
@@ -276,7 +281,7 @@ package final class MainLink: TransportHandler, TurnWork {
             } else if bulkTurns > 0, let sub = bulk.popFirst() {
                 bulkTurns -= 1
                 sub.isInReadyList = false
-                let room = max(queueBytes - records.output.count, Self.sparseQuantum)
+                let room = max(queueBytes - output.count, Self.sparseQuantum)
                 if sub.read(into: &stage, limit: min(Self.quantum, room)) {
                     enqueueBulk(sub)
                 } else {
@@ -295,7 +300,6 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     func flush() {
-        let output = records.output
         var written = 0
         writing: while !output.isEmpty, transport.isWritable {
             let used = output.describe(in: loop.scratch.vectors)

@@ -231,7 +231,9 @@ package final class Peer {
         link = new
         hasPlan = false
         appliedRevision = nil
-        Log.info("link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"))
+        Log.info(
+            "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
+            ("cipher", new.records.cipherText))
         onLink?(nil)
         // Before anything that has arrived is read: the plan precedes the first OPEN in both directions.
         sendNotice()

@@ -6,6 +6,8 @@ import TLS
 package protocol RecordLayer: AnyObject {
     /// What is to be sent.
     var output: ByteQueue { get }
+    /// For the log.
+    var cipherText: String { get }
     /// Hands over what has arrived; `read` until `.wantsInput` before the memory goes.
     func feed(_ arrived: UnsafeRawBufferPointer)
     /// One record's payload at most.

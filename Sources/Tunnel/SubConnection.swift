@@ -17,7 +17,8 @@ package final class SubConnection: TransportHandler {
     /// It used up its whole turn the last time: it waits behind those that have little to say.
     var isBulk = false
 
-    private unowned let link: MainLink
+    /// It holds this one until `ended`, so neither outlives the end of the other's work. Strong: an unowned one is counted at each use.
+    private let link: MainLink
     package let client: ClientAddress
     private let isOpener: Bool
     private let openedAt: UInt64
@@ -94,12 +95,24 @@ package final class SubConnection: TransportHandler {
 
     func tallied(_ counts: ByteCounts) { tally = counts }
 
+    /// Most targets are addresses of this machine: connected, or refused, when the call returns.
     func startDial(to target: Endpoint, allow: AllowList?, timeout: UInt64) {
+        guard let address = target.numeric, allow?.permits(address) != false else {
+            return dialer(target, allow, timeout).start()
+        }
+        switch link.loop.network.connect(to: address) {
+        case .success(let transport) where !transport.isWritable:
+            dialer(target, allow, timeout).start(with: transport, to: address)
+        case let known: dialed(known.mapError(DialFailure.init), target)
+        }
+    }
+
+    private func dialer(_ target: Endpoint, _ allow: AllowList?, _ timeout: UInt64) -> Dialer {
         let dialer = Dialer(target, allow: allow, timeout: timeout, loop: link.loop) { [weak self] result in
             self?.dialed(result, target)
         }
         dial = dialer
-        dialer.start()
+        return dialer
     }
 
     private func dialed(_ result: Result<any StreamTransport, DialFailure>, _ target: Endpoint) {

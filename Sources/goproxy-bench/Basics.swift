@@ -1,5 +1,5 @@
-// What every file of the benchmark leans on: errors of one shape, monotonic time, deadlines, threads,
-// medians.
+// What every file of the benchmark leans on: errors of one shape, monotonic time, deadlines,
+// threads.
 import Glibc
 
 /// An error in the house's shape, *subject: what failed: why*.
@@ -90,14 +90,4 @@ struct WorkThread: Sendable {
     func join() { pthread_join(handle, nil) }
 
     func detach() { pthread_detach(handle) }
-}
-
-extension [Double] {
-    /// The middle value, or the mean of the two in the middle.
-    var median: Double? {
-        guard !isEmpty else { return nil }
-        let ordered = sorted()
-        let middle = count / 2
-        return count % 2 == 1 ? ordered[middle] : (ordered[middle - 1] + ordered[middle]) / 2
-    }
 }

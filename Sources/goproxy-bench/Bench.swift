@@ -14,37 +14,46 @@ struct Bench {
     }
 
     mutating func run() throws(BenchError) {
-        let descriptors = IdleMemory.most()
+        for rival in options.against { _ = try rival.programs() }
+        let folder = options.direct ? nil : try ProgramFolder(options.bin)
+        _ = IdleMemory.mostDescriptors()
         let origin = try Origin()
-        var routes = [Route(name: Route.directName, port: origin.port, tunnel: nil)]
-        if options.direct {
+        let direct = Route(name: Route.direct, port: origin.port, tunnel: nil)
+        guard let folder else {
+            results.routes = [direct.name]
+            return try measure([direct], origin)
+        }
+        if options.only.contains(.memory) { try memory(folder, origin) }
+        if !Measure.all(options).isEmpty {
+            let routes = try [direct] + tunnels(folder, origin)
             results.routes = routes.map(\.name)
-            return try measure(routes, origin)
+            try measure(routes, origin)
+            for route in routes { route.tunnel?.end() }
         }
-        let folder = try ProgramFolder(options.bin)
-        if options.only.contains(.memory) {
-            // A pair of its own: what the other measures leave in an allocator would hide what a connection
-            // takes.
-            let pair = try startPair(folder, origin)
-            results.memory = try IdleMemory.measure(
-                pair, idle: min(options.idle, descriptors), progress: complain)
-            pair.end()
-        }
-        guard !Measure.all(options).isEmpty else { return }
+        if options.growth || options.only.contains(.growth) { try growth(folder, origin) }
+    }
+
+    /// All tunnels of the run. Ours has two routes, whose processes are the same.
+    private func tunnels(_ folder: ProgramFolder, _ origin: Origin) throws(BenchError) -> [Route] {
         let pair = try startPair(folder, origin)
-        routes.append(Route(name: "listener", port: pair.listenerPort, tunnel: pair))
-        routes.append(Route(name: "peer listener", port: pair.peerListenerPort, tunnel: pair))
-        var hasty: TunnelPair?
+        var routes = [
+            Route(name: Route.listener, port: pair.listenerPort, tunnel: pair.tunnel),
+            Route(name: Route.peerListener, port: pair.peerListenerPort, tunnel: pair.tunnel),
+        ]
         if options.comparesAudit {
-            hasty = try startPair(folder, origin, ["-audit", "best-effort"])
-            if let hasty {
-                routes.append(Route(name: "best effort", port: hasty.listenerPort, tunnel: hasty))
+            let hasty = try startPair(folder, origin, ["-audit", "best-effort"])
+            routes.append(Route(name: "best effort", port: hasty.listenerPort, tunnel: hasty.tunnel))
+        }
+        for rival in options.against {
+            switch rival {
+            case .ssh:
+                for kind in SecureShell.Kind.allCases { routes.append(try startShell(kind, origin)) }
+            case .haproxy:
+                routes.append(
+                    try Haproxy.start(in: temporary, origin: origin, echoLog: options.verbose))
             }
         }
-        results.routes = routes.map(\.name)
-        try measure(routes, origin)
-        pair.end()
-        hasty?.end()
+        return routes
     }
 
     private func startPair(
@@ -56,12 +65,53 @@ struct Bench {
         return pair
     }
 
+    private func startShell(_ kind: SecureShell.Kind, _ origin: Origin) throws(BenchError) -> Route {
+        try SecureShell.start(kind, in: temporary, origin: origin, echoLog: options.verbose)
+    }
+
+    /// On tunnels of their own: what other measures leave in an allocator would hide what a connection takes.
+    private mutating func memory(_ folder: ProgramFolder, _ origin: Origin) throws(BenchError) {
+        let most = min(options.idle, IdleMemory.mostConnections())
+        let pair = try startPair(folder, origin)
+        let ours = IdleMemory(
+            route: "goproxy", tunnel: pair.tunnel, ports: [pair.listenerPort, pair.peerListenerPort],
+            origin: origin)
+        results.memory = try ours.measure([min(1_000, most), most], progress: complain)
+        pair.end()
+        for rival in options.against {
+            // As many as others hold without trouble: what each takes does not change with more.
+            let level = min(1_000, most)
+            let route =
+                rival == .ssh
+                ? try startShell(.local, origin)
+                : try Haproxy.start(in: temporary, origin: origin, echoLog: options.verbose)
+            guard let tunnel = route.tunnel else { continue }
+            results.memory += try IdleMemory(
+                route: route.name, tunnel: tunnel, ports: [route.port], origin: origin
+            )
+
+            .measure([level], progress: complain)
+            tunnel.end()
+        }
+    }
+
+    private mutating func growth(_ folder: ProgramFolder, _ origin: Origin) throws(BenchError) {
+        let pair = try startPair(folder, origin)
+        let connections = ConnectionGrowth(origin: origin, seconds: options.seconds)
+        results.growth = try connections.measure(
+            pair, most: IdleMemory.mostConnections(), progress: complain)
+        pair.end()
+        let nodes = NodeGrowth(origin: origin, folder: folder, temporary: temporary, options: options)
+        results.growth += try nodes.measure(complain)
+    }
+
     private mutating func measure(_ routes: [Route], _ origin: Origin) throws(BenchError) {
         for round in 1...options.rounds {
             for measure in Measure.all(options) {
                 for index in routes.indices {
                     // Each round begins with another route: none is always the one after an idle moment.
                     let route = routes[(index + round) % routes.count]
+                    guard measure.applies(to: route) else { continue }
                     let figures: Figures
                     do {
                         figures = try quietest { () throws(BenchError) in

@@ -1,75 +1,68 @@
-// IdleMemory: what an idle connection costs both programs, on a pair that has done nothing else.
+// IdleMemory: what an idle connection costs a tunnel's processes, on a tunnel that has done nothing else.
+import Charts
 import Glibc
 
-/// Resident memory of both programs at one moment.
+/// Resident memory of all processes at one moment.
 struct MemoryReading: Codable {
+    let route: String
     /// "before", the number of idle connections, or "after closing".
     let moment: String
     let connections: Int
-    let serverBytes: Int
-    let nodeBytes: Int
-
-    var bytes: Int { serverBytes + nodeBytes }
+    let bytes: Int
 }
 
 struct IdleMemory {
-    /// Holds 1,000 and then `idle` connections, half of them over each listener; each has carried an echo and
-    /// rests.
-    static func measure(
-        _ pair: TunnelPair, idle: Int, progress: (String) -> Void
-    ) throws(BenchError) -> [MemoryReading] {
-        var connections: [EchoConnection] = []
-        try open(&connections, upTo: 16, pair)
-        connections = []
-        var readings = [settled(pair, "before", 0)]
-        for level in Set([min(1_000, idle), idle]).sorted() {
-            progress("memory: \(level) idle connections")
-            try open(&connections, upTo: level, pair)
-            readings.append(settled(pair, "\(level) idle", level))
+    let route: String
+    let tunnel: TunnelProcesses
+    /// Connections go to these in turn.
+    let ports: [UInt16]
+    let origin: Origin
+
+    /// Holds as many as each of `levels`, one after the other; each has carried an echo and rests.
+    func measure(_ levels: [Int], progress: (String) -> Void) throws(BenchError) -> [MemoryReading] {
+        var load = try IdleLoad(to: ports)
+        try load.open(upTo: 16)
+        load.close()
+        try origin.awaitNone()
+        var readings = [settled("before", 0)]
+        for level in Set(levels).sorted() {
+            progress("memory: \(level) idle connections  \(route)")
+            try load.open(upTo: level)
+            readings.append(settled("\(shown(Double(level))) idle", level))
         }
-        connections = []
-        readings.append(settled(pair, "after closing", 0))
+        load.close()
+        try origin.awaitNone()
+        // What is given back is given back when all has been quiet for a moment.
+        pass(seconds: 2)
+        readings.append(settled("after closing", 0))
         return readings
     }
 
-    /// Two descriptors a connection are held here; some are for everything else.
-    static func most() -> Int {
+    /// Raises the limit to what the system lets this process have, and returns it.
+    static func mostDescriptors() -> Int {
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        return Int(clamping: (limit.rlim_cur - min(limit.rlim_cur, 100)) / 2)
+        return Int(clamping: limit.rlim_cur)
     }
 
-    private static func open(
-        _ connections: inout [EchoConnection], upTo count: Int, _ pair: TunnelPair
-    ) throws(BenchError) {
-        while connections.count < count {
-            let isEven = connections.count % 2 == 0
-            let connection = try EchoConnection(to: isEven ? pair.listenerPort : pair.peerListenerPort)
-            try connection.exchange(connections.count)
-            connections.append(connection)
-        }
-    }
+    /// How many connections one process of the load and one of the tunnel can hold; some descriptors are for everything
+    /// else.
+    static func mostConnections() -> Int { max(1, mostDescriptors() - 200) }
 
-    /// Reads when the memory of both has not changed for 300 ms, or after 3 s as it is then.
-    private static func settled(_ pair: TunnelPair, _ moment: String, _ connections: Int) -> MemoryReading {
-        func now() -> MemoryReading {
-            MemoryReading(
-                moment: moment, connections: connections, serverBytes: residentBytes(of: pair.server.pid),
-                nodeBytes: residentBytes(of: pair.node.pid))
-        }
+    /// Reads when the memory has not changed for 300 ms, or after 3 s as it is then.
+    private func settled(_ moment: String, _ connections: Int) -> MemoryReading {
         let deadline = Deadline(seconds: 3)
-        var reading = now()
+        let pids = tunnel.pids
+        func now() -> Int { pids.reduce(0) { $0 + residentBytes(of: $1) } }
+        var bytes = now()
         var since = monotonicNanoseconds()
         while !deadline.isPast && monotonicNanoseconds() - since < 300_000_000 {
             usleep(50_000)
             let next = now()
-            if next.bytes != reading.bytes {
-                reading = next
-                since = monotonicNanoseconds()
-            }
+            if next != bytes { (bytes, since) = (next, monotonicNanoseconds()) }
         }
-        return reading
+        return MemoryReading(route: route, moment: moment, connections: connections, bytes: bytes)
     }
 }

@@ -13,7 +13,16 @@ struct Main {
         signal(SIGPIPE, SIG_IGN)
         CrashGuard.install()
         do throws(BenchError) {
+            if CommandLine.arguments.dropFirst() == [OriginProcess.argument] {
+                return try OriginProcess.run()
+            }
             guard let options = try parse() else { return }
+            let readme = try options.markdown.flatMap { (path) throws(BenchError) in
+                path == "-" ? nil : try MarkdownFile(path)
+            }
+            for path in [options.svg, options.json] {
+                if let path { try requireWritable(path) }
+            }
             let temporary = try TemporaryFolder()
             try endOnSignal(temporary)
             if let nodes = options.fleet {
@@ -31,9 +40,12 @@ struct Main {
             Program.endAll()
             temporary.remove()
             // What was measured before an error is worth showing too.
-            if !bench.results.isEmpty { print(bench.results.report) }
-            if let path = options.json { try bench.results.write(to: path, started: started) }
+            let results = bench.results
+            if !results.isEmpty { print(options.markdown == "-" ? results.markdown : results.report) }
+            if let path = options.json { try results.write(to: path, started: started) }
             try outcome.get()
+            if let path = options.svg { try writeText(results.picture.svg, to: path) }
+            try readme?.write(results.markdown)
         } catch {
             complain("goproxy-bench: \(error)")
             exit(error.exitCode)

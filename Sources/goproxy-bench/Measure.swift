@@ -1,14 +1,16 @@
 // Measure: what is measured, over which route, and the figures that come out.
 import Glibc
 
-/// A way from the client to the origin. Another tunnel to compare with is another route.
+/// A way from the client to the origin.
 struct Route {
     let name: String
     let port: UInt16
-    /// The programs whose CPU time counts; none for the direct connection.
-    let tunnel: TunnelPair?
+    /// The processes whose CPU time and memory count; none for the direct connection.
+    let tunnel: TunnelProcesses?
 
-    static let directName = "direct"
+    static let direct = "direct"
+    static let listener = "listener"
+    static let peerListener = "peer listener"
 }
 
 /// One kind of measurement.
@@ -19,6 +21,8 @@ enum Measure: Hashable {
     /// node to the server, and over the peer listener from the server to the node.
     case echoBesideBulk
     case short(atOnce: Int)
+    /// One transfer beside another whose receiver stops reading, against the same one alone.
+    case stall(Way)
 
     var name: String {
         switch self {
@@ -26,6 +30,7 @@ enum Measure: Hashable {
         case .echo: "echo alone"
         case .echoBesideBulk: "echo beside bulk"
         case .short(let atOnce): "short \(atOnce)"
+        case .stall(let way): "stalled \(way.rawValue)"
         }
     }
 
@@ -38,7 +43,13 @@ enum Measure: Hashable {
         }
         if options.only.contains(.echo) { measures += [.echo, .echoBesideBulk] }
         if options.only.contains(.short) { measures += options.short.map { .short(atOnce: $0) } }
+        if options.only.contains(.stall) { measures += Way.allCases.map { .stall($0) } }
         return measures
+    }
+
+    /// Nobody stands between the ends of a direct connection, so a receiver that stops there hurts nobody.
+    func applies(to route: Route) -> Bool {
+        if case .stall = self { route.tunnel != nil } else { true }
     }
 }
 
@@ -47,6 +58,9 @@ enum Figure: String, CaseIterable {
     case megabytesPerSecond, cpuSecondsPerGigabyte, loadCPUSecondsPerGigabyte, slowestByMean
     case p50Microseconds, p99Microseconds, p999Microseconds
     case perSecond, cpuMicrosecondsEach
+    /// The other transfer's speed beside a stalled one, by its speed alone; what the stalled one's tunnel took in before
+    /// it stopped its sender; and how much memory it took for it.
+    case keptShare, absorbedMegabytes, grownMegabytes
     /// Share of the machine's CPU time that others took: 0 on a quiet machine.
     case foreignShare
 }
@@ -55,39 +69,41 @@ typealias Figures = [Figure: Double]
 
 extension Measure {
     /// Time for windows to grow and caches to warm before a bulk transfer is counted.
-    private static let warmSeconds = 0.3
+    static let warmSeconds = 0.3
 
     func run(over route: Route, origin: Origin, seconds: Double) throws(BenchError) -> Figures {
         switch self {
         case .bulk(let connections, let way):
-            let load = try BulkLoad.start(connections, way, to: route.port, origin: origin)
+            let load = try BulkLoad.start(.init(connections, way, to: [route.port]), origin: origin)
             pass(seconds: Self.warmSeconds)
-            let window = Window(load, route.tunnel)
+            let window = try Window(load, route.tunnel, origin)
             pass(seconds: seconds)
-            let reading = window.close()
+            let reading = try window.close()
             try load.finish()
             return Self.bulkFigures(reading, route)
         case .echo:
             let connection = try EchoConnection(to: route.port)
             _ = try connection.measure(seconds: seconds / 8)
-            let window = Window(nil, route.tunnel)
+            let window = try Window(nil, route.tunnel, origin)
             let trips = try connection.measure(seconds: seconds)
-            return Self.tripFigures(trips, window.close(), route)
+            return Self.tripFigures(trips, try window.close(), route)
         case .echoBesideBulk:
             let connection = try EchoConnection(to: route.port)
-            let load = try BulkLoad.start(1, .down, to: route.port, origin: origin)
+            let load = try BulkLoad.start(.init(1, .down, to: [route.port]), origin: origin)
             _ = try connection.measure(seconds: Self.warmSeconds)
-            let window = Window(load, route.tunnel)
+            let window = try Window(load, route.tunnel, origin)
             let trips = try connection.measure(seconds: seconds)
-            let reading = window.close()
+            let reading = try window.close()
             try load.finish()
             return Self.tripFigures(trips, nil, route)
                 .merging(Self.bulkFigures(reading, route)) { echo, _ in echo }
         case .short(let atOnce):
             _ = try ShortLoad.measure(to: route.port, atOnce: atOnce, seconds: seconds / 8)
-            let window = Window(nil, route.tunnel)
+            let window = try Window(nil, route.tunnel, origin)
             let trips = try ShortLoad.measure(to: route.port, atOnce: atOnce, seconds: seconds)
-            return Self.tripFigures(trips, window.close(), route)
+            return Self.tripFigures(trips, try window.close(), route)
+        case .stall(let way):
+            return try StalledConsumer(way: way, route: route, origin: origin).measure(seconds: seconds)
         }
     }
 

@@ -3,17 +3,25 @@ import Flags
 
 /// One part of the run that `-only` can select.
 enum Section: String, CaseIterable {
-    case memory, throughput, echo, short
+    case memory, throughput, echo, short, stall, growth
+
+    /// Growth takes a minute and is asked for.
+    static let standard: [Section] = [.memory, .throughput, .echo, .short, .stall]
+    static let names = allCases.map(\.rawValue).joined(separator: ", ")
 }
 
 struct Options {
     var rounds = 5
     var seconds = 0.8
-    var connections = [1, 8]
+    var connections = [1, 8, 64]
     var short = [1, 32]
     var comparesAudit = false
-    var idle = 5_000
-    var only = Section.allCases
+    var idle = 10_000
+    var only = Section.standard
+    var growth = false
+    var against: [Rival] = []
+    var svg: String?
+    var markdown: String?
     var retries = 0
     var direct = false
     var fleet: Int?
@@ -43,19 +51,37 @@ struct Options {
                 default: "0", in: 0...100
             ) { $0.retries = $1 },
             .custom(
-                "connections", value: "list", help: "numbers of bulk connections at once", default: "1,8",
+                "connections", value: "list", help: "numbers of bulk connections at once", default: "1,8,64",
                 parse: parseCounts, set: { $0.connections = $1 }),
             .custom(
                 "short", value: "list", help: "numbers of short connections at once", default: "1,32",
                 parse: parseCounts, set: { $0.short = $1 }),
             .int(
                 "idle", help: "idle connections held for the memory figures, if descriptors suffice",
-                default: "5000",
+                default: "10000",
                 in: 1...1_000_000
             ) { $0.idle = $1 },
             .custom(
-                "only", value: "list", help: "sections to run", default: "memory,throughput,echo,short",
+                "only", value: "list", help: "sections to run: \(Section.names)",
+                default: "memory,throughput,echo,short,stall",
                 parse: parseSections, set: { $0.only = $1 }),
+            .bool(
+                "growth",
+                help: "also 1 to 10,000 connections over one link, and 1 to 1,000 nodes (about a minute)"
+            ) { $0.growth = $1 },
+            .custom(
+                "against", value: "list",
+                help:
+                    "other tunnels to measure in the same rounds: ssh (OpenSSH, both ways), haproxy (two of them)",
+                parse: parseRivals, set: { $0.against = $1 }),
+            .string("svg", value: "file", help: "draw the figures into it") { $0.svg = $1 },
+            .string(
+                "markdown", value: "file",
+                help: """
+                    put the tables between its lines \(MarkdownFile.begin) and \(MarkdownFile.end); \
+                    - prints them so
+                    """
+            ) { $0.markdown = $1 },
             .int(
                 "fleet", help: "instead of traffic: a server with this many nodes of 20 mappings each",
                 in: 1...5_000
@@ -89,12 +115,12 @@ struct Options {
     return seconds
 }
 
-/// Each bulk connection takes two threads here, so the numbers are bounded.
+/// More than a process has descriptors for on most systems.
 @Sendable private func parseCounts(_ text: String) throws(FlagError) -> [Int] {
     var counts: [Int] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-        guard let count = Int(part), (1...512).contains(count) else {
-            throw FlagError("not numbers from 1 to 512, separated by commas")
+        guard let count = Int(part), (1...10_000).contains(count) else {
+            throw FlagError("not numbers from 1 to 10,000, separated by commas")
         }
         counts.append(count)
     }
@@ -105,9 +131,20 @@ struct Options {
     var sections: [Section] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
         guard let section = Section(rawValue: String(part)) else {
-            throw FlagError("not out of memory, throughput, echo, short")
+            throw FlagError("not out of \(Section.names)")
         }
         sections.append(section)
     }
     return sections
+}
+
+@Sendable private func parseRivals(_ text: String) throws(FlagError) -> [Rival] {
+    var rivals: [Rival] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let rival = Rival(rawValue: String(part)) else {
+            throw FlagError("not out of \(Rival.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        if !rivals.contains(rival) { rivals.append(rival) }
+    }
+    return rivals
 }

@@ -95,7 +95,7 @@ import Testing
             try pair.exchange()
         }
         for id in stalled { #expect(pair.one.sendBudget(id) == 0) }
-        #expect(pair.other.bufferedBytes > 58 << 20)
+        #expect(pair.other.bufferedBytes > 48 << 20)
         #expect(pair.other.brokenInvariant == nil)
         var moved = 0
         for _ in 0..<200_000 where moved < 80 << 20 {
@@ -121,10 +121,10 @@ import Testing
             while mux.canOpen { _ = mux.open(mapping: 1, client: ClientAddress(), now: pair.now) }
             #expect(mux.brokenInvariant == nil)
         }
-        #expect(pair.one.ourStreams == 8_192)
+        #expect(pair.one.ourStreams == 16_384)
         try pair.exchange()
         #expect(pair.one.brokenInvariant == nil && pair.other.brokenInvariant == nil)
-        #expect(pair.one.theirStreams < 8_192)
+        #expect(pair.one.theirStreams < 16_384)
     }
 
     @Test func `an end that has accepted all that fits opens no more than fits`() throws {
@@ -132,7 +132,7 @@ import Testing
         while pair.one.canOpen { _ = pair.one.open(mapping: 1, client: ClientAddress(), now: pair.now) }
         try pair.exchange()
         while pair.other.canOpen { _ = pair.other.open(mapping: 1, client: ClientAddress(), now: pair.now) }
-        #expect(pair.other.theirStreams == 8_192 && (1..<8_192).contains(pair.other.ourStreams))
+        #expect(pair.other.theirStreams == 16_384 && (1..<16_384).contains(pair.other.ourStreams))
         #expect(pair.other.brokenInvariant == nil)
     }
 

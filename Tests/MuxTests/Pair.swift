@@ -6,7 +6,7 @@ final class Pair {
     let other: Multiplexer
     var now: UInt64 = 1_000_000_000
 
-    init(role: Role = .dialer, maximumStreams: Int = 8_192) {
+    init(role: Role = .dialer, maximumStreams: Int = 16_384) {
         one = Multiplexer(role: role, maximumStreams: maximumStreams)
         other = Multiplexer(role: role.other, maximumStreams: maximumStreams)
     }

@@ -6,6 +6,7 @@ import Tunnel
 /// A record layer that hides nothing: a length, u16 big-endian, and the payload; 0xffff is close_notify. As strict towards
 /// its user as `TLSEngine` is.
 package final class PlainRecords: RecordLayer {
+    package let cipherText = "none"
     package let output: ByteQueue
     /// The most that has waited in `output` at once.
     package private(set) var mostOutput = 0

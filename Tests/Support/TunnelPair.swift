@@ -49,6 +49,8 @@ package final class TunnelPair {
         package var waitsForListeners = true
         /// The most descriptors that each of the two may open.
         package var descriptors: Int?
+        /// Of both.
+        package var environment: [String: String] = [:]
 
         package init() {}
     }
@@ -82,7 +84,7 @@ package final class TunnelPair {
                 directory.file("data"),
             ]
                 + mappings.flatMap { [$0.kind.flag, $0.mapping.json] } + setup.serverFlags,
-            descriptors: setup.descriptors)
+            environment: setup.environment, descriptors: setup.descriptors)
     }
 
     private static func startNode(
@@ -92,7 +94,7 @@ package final class TunnelPair {
             "goproxy-node",
             ["-host", server.host, "-port", "\(server.port)", "-uuid-file", directory.file("uuid")]
                 + setup.nodeFlags,
-            descriptors: setup.descriptors)
+            environment: setup.environment, descriptors: setup.descriptors)
     }
 
     // MARK: Where to knock

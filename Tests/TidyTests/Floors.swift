@@ -7,7 +7,7 @@ enum Floors {
 
     static let allowed: [String: Set<String>] = [
         "CLinux": [], "COpenSSL": [], "CIPSecMB": [], "CSQLite": [],
-        "Buffers": system, "Logging": system, "Flags": system,
+        "Buffers": system, "Logging": system, "Flags": system, "Charts": system,
         "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
         "Threads": system.union(["CLinux"]),
@@ -27,7 +27,7 @@ enum Floors {
         "goproxy-admin": system.union(["Admin"]),
         "goproxy-node": traffic.union(["Flags"]),
         // It makes a fleet's records, a long history by SQL of its own, and asks the control socket, as an operator's machine would.
-        "goproxy-bench": traffic.union(["Flags", "Fleet", "HTTP", "Records", "SQLite", "Threads"]),
+        "goproxy-bench": traffic.union(["Charts", "Flags", "Fleet", "HTTP", "Records", "SQLite", "Threads"]),
     ]
 
     private static let tunnel = system.union([

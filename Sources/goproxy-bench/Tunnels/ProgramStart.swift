@@ -59,8 +59,7 @@ private func childEnvironment() -> [String] {
 
 /// Kills the children when the benchmark itself traps. A handler may only load atomics and call `kill`.
 enum CrashGuard {
-    private static let first = Atomic<pid_t>(0)
-    private static let second = Atomic<pid_t>(0)
+    private static let pids = InlineArray<24, Atomic<pid_t>> { _ in Atomic(0) }
     private static let signals = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV]
 
     /// Must run before `add`, and touches the atomics so that the handler does not initialize them.
@@ -75,20 +74,22 @@ enum CrashGuard {
         }
     }
 
+    /// Beyond the room there is, a child is not killed when this program traps; nothing else is lost.
     static func add(_ pid: pid_t) {
-        if !first.compareExchange(expected: 0, desired: pid, ordering: .relaxed).exchanged {
-            second.store(pid, ordering: .relaxed)
-        }
+        for index in pids.indices
+        where pids[index].compareExchange(expected: 0, desired: pid, ordering: .relaxed).exchanged { return }
     }
 
     static func remove(_ pid: pid_t) {
-        _ = first.compareExchange(expected: pid, desired: 0, ordering: .relaxed)
-        _ = second.compareExchange(expected: pid, desired: 0, ordering: .relaxed)
+        for index in pids.indices {
+            _ = pids[index].compareExchange(expected: pid, desired: 0, ordering: .relaxed)
+        }
     }
 
     private static func killAll() {
-        for pid in [first.load(ordering: .relaxed), second.load(ordering: .relaxed)] where pid > 0 {
-            kill(pid, SIGKILL)
+        for index in pids.indices {
+            let pid = pids[index].load(ordering: .relaxed)
+            if pid > 0 { kill(pid, SIGKILL) }
         }
     }
 }

@@ -1,4 +1,5 @@
 // Results: all raw figures of a run, their medians, and the JSON file.
+import Charts
 import FoundationEssentials
 import Glibc
 
@@ -13,13 +14,14 @@ struct Results {
     /// By cell, one entry a round.
     private(set) var rounds: [Cell: [Figures]] = [:]
     var memory: [MemoryReading] = []
+    var growth: [GrowthStep] = []
     var routes: [String] = []
 
     init(_ options: Options) {
         self.options = options
     }
 
-    var isEmpty: Bool { rounds.isEmpty && memory.isEmpty }
+    var isEmpty: Bool { rounds.isEmpty && memory.isEmpty && growth.isEmpty }
 
     mutating func add(_ measure: Measure, _ route: Route, _ figures: Figures) {
         rounds[Cell(measure: measure, route: route.name), default: []].append(figures)
@@ -38,10 +40,19 @@ struct Results {
     func ratio(
         _ figure: Figure, _ measure: Measure, _ route: String, to base: Measure, _ baseRoute: String
     ) -> Double? {
+        ratio(figure, measure, route, to: base, [baseRoute]) { $0.first }
+    }
+
+    /// The same to the best of several routes, where `best` says which value of them that is.
+    func ratio(
+        _ figure: Figure, _ measure: Measure, _ route: String, to base: Measure? = nil,
+        _ baseRoutes: [String], best: ([Double]) -> Double?
+    ) -> Double? {
         let mine = rounds[Cell(measure: measure, route: route)] ?? []
-        let others = rounds[Cell(measure: base, route: baseRoute)] ?? []
-        return zip(mine, others).compactMap { mine, other in
-            guard let value = mine[figure], let divisor = other[figure], divisor > 0 else { return nil }
+        let others = baseRoutes.map { rounds[Cell(measure: base ?? measure, route: $0)] ?? [] }
+        return mine.indices.compactMap { round in
+            let values = others.compactMap { $0.indices.contains(round) ? $0[round][figure] : nil }
+            guard let value = mine[round][figure], let divisor = best(values), divisor > 0 else { return nil }
             return value / divisor
         }.median
     }
@@ -60,6 +71,7 @@ extension Results {
         let seconds: Double
         let entries: [Entry]
         let memory: [MemoryReading]
+        let growth: [GrowthStep]
     }
 
     func write(to path: String, started: Date) throws(BenchError) {
@@ -73,7 +85,8 @@ extension Results {
             }
         }
         let file = File(
-            started: started, machine: machine, seconds: options.seconds, entries: entries, memory: memory)
+            started: started, machine: machine, seconds: options.seconds, entries: entries, memory: memory,
+            growth: growth)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         encoder.dateEncodingStrategy = .iso8601

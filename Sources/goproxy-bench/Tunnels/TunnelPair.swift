@@ -57,7 +57,7 @@ struct TunnelPair {
     let listenerPort: UInt16
     let peerListenerPort: UInt16
 
-    var programs: [Program] { [server, node] }
+    var tunnel: TunnelProcesses { TunnelProcesses(programs: [server, node]) }
 
     /// Starts both programs and waits until bytes can pass in both directions.
     static func start(
@@ -69,7 +69,7 @@ struct TunnelPair {
         mkdir(place, 0o700)
         let credential = "\(place)/uuid"
         let data = "\(place)/data"
-        try writePrivate(UUID().uuidString.lowercased(), to: credential)
+        try writePrivate(UUID().uuidString.lowercased() + "\n", to: credential)
         mkdir(data, 0o700)
         let mapping = """
             {"Listen":{"Domain":"tcp","Addr":"127.0.0.1:0"},\
@@ -96,13 +96,7 @@ struct TunnelPair {
         return pair
     }
 
-    func end() {
-        node.end()
-        server.end()
-    }
-
-    /// CPU time of both programs so far.
-    var cpuNanoseconds: Int { programs.reduce(0) { $0 + goproxy_bench.cpuNanoseconds(of: $1.pid) } }
+    func end() { tunnel.end() }
 
     private static func port(
         _ field: String, of fields: [String: String], _ program: Program
@@ -111,16 +105,5 @@ struct TunnelPair {
             throw program.failed("reported no port in \(field)=\(fields[field] ?? "")")
         }
         return port
-    }
-
-    private static func writePrivate(_ text: String, to path: String) throws(BenchError) {
-        unlink(path)
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .system(path, "cannot write") }
-        defer { close(descriptor) }
-        let bytes = Array((text + "\n").utf8)
-        guard write(descriptor, bytes, bytes.count) == bytes.count else {
-            throw .system(path, "cannot write")
-        }
     }
 }

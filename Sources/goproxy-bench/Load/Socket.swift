@@ -30,7 +30,7 @@ final class Socket: Sendable {
     /// connection keeps its port for a minute.
     static func connected(to port: UInt16, from source: UInt32 = loopback) throws(BenchError) -> Socket {
         let socket = try make(0)
-        socket.set(IPPROTO_TCP, TCP_NODELAY, 1)
+        socket.tune()
         socket.boundWaits()
         if source != loopback {
             // Leaves the port to connect, which can share it between destinations.
@@ -42,11 +42,42 @@ final class Socket: Sendable {
         return socket
     }
 
+    /// Begins to connect; the socket does not block, and is writable when it is connected or has failed.
+    static func connecting(to port: UInt16, from source: UInt32) throws(BenchError) -> Socket {
+        let socket = try make(SOCK_NONBLOCK.rawValue)
+        socket.tune()
+        socket.set(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        guard socket.bind(source) else { throw .system("load", "cannot bind to a loopback address") }
+        let code = withAddress(loopback, port) { connect(socket.descriptor, $0, $1) }
+        guard code == 0 || errno == EINPROGRESS else {
+            throw .system("127.0.0.1:\(port)", "cannot connect")
+        }
+        return socket
+    }
+
+    /// The error that the kernel keeps for this socket, nil when there is none.
+    var pendingError: Int32? {
+        var number: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &number, &size)
+        return number == 0 ? nil : number
+    }
+
     private static func make(_ flags: UInt32) throws(BenchError) -> Socket {
         let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | flags
         let descriptor = Glibc.socket(AF_INET, Int32(kind), 0)
         guard descriptor >= 0 else { throw .system("load", "cannot open a socket") }
         return Socket(owning: descriptor)
+    }
+
+    /// What the load's own sockets are like, at both ends: no delay for small messages, and no pacing. Where the system's
+    /// congestion control is bbr, each burst would wait for a timer, and the load would cost more than the tunnel.
+    func tune() {
+        set(IPPROTO_TCP, TCP_NODELAY, 1)
+        _ = "reno".utf8.withContiguousStorageIfAvailable { name in
+            setsockopt(
+                descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, name.baseAddress!, socklen_t(name.count))
+        }
     }
 
     /// Makes each wait of a blocking socket end with EAGAIN after the common patience.

@@ -1,4 +1,5 @@
 // LoadEcho: a small message back and forth on one connection, each time waiting for the answer: a keystroke.
+import Charts
 import Glibc
 
 /// Round-trip times of one measurement, in nanoseconds.
@@ -17,12 +18,7 @@ struct RoundTrips {
 
     /// Microseconds below which `parts` per thousand of the round trips stay (nearest rank).
     func microseconds(_ parts: [Int]) -> [Double] {
-        let ordered = samples.sorted()
-        return parts.map { part in
-            guard !ordered.isEmpty else { return 0 }
-            let rank = (part * ordered.count + 999) / 1_000
-            return Double(ordered[max(0, rank - 1)]) / 1_000
-        }
+        samples.ranked(parts).map { Double($0) / 1_000 }
     }
 }
 
