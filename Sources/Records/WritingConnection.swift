@@ -131,10 +131,10 @@ private struct FileIdentity: Equatable {
     private var number: UInt64 = 0
 
     init?(_ path: ContiguousArray<CChar>) {
-        let found = path.withUnsafeBufferPointer {
-            goproxy_file_identity($0.baseAddress!, &device, &number) == 0
+        let result = path.withUnsafeBufferPointer {
+            goproxy_file_identity($0.baseAddress!, &device, &number)
         }
-        guard found else { return nil }
+        guard result == 0 else { return nil }
     }
 }
 

@@ -19,7 +19,7 @@ final class SystemCalls {
         let calls: [String: Int]
 
         private static let waiting: Set = [
-            "epoll_wait", "epoll_pwait", "epoll_pwait2", "futex", "restart_syscall",
+            "epoll_wait", "epoll_pwait", "epoll_pwait2", "futex", "restart_syscall", "sched_yield",
         ]
 
         /// Calls that do something.

@@ -98,10 +98,11 @@ struct CrashTests {
                 let told = moved[id] ?? 0
                 let isRecovered = try row.integer(3) == 1
                 if closed.contains(id), isRecovered { Issue.record("\(id) was closed, seed \(seed)") }
+                // A closing may be on disk before the line of its last store was said.
                 let isRight =
                     isRecovered
                     ? [told, told + 1_000].contains(up) && [3 * up, 3 * up - 3_000].contains(down)
-                    : up == told
+                    : (up == told || up == told + 1_000 && !closed.contains(id)) && down == 3 * up
                 if !isRight {
                     Issue.record("\(id): \(up) and \(down), told \(told), round \(round) of seed \(seed)")
                 }
