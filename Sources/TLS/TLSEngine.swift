@@ -34,9 +34,8 @@ package final class TLSEngine {
     /// The most that one record carries (RFC 8446, 5.1).
     package static let maximumPayload = 16_384
 
-    /// Where ciphertext is appended. Replaced when the connection moves to another loop, which has another
-    /// pool; what waits in the old queue stays there.
-    package var output: ByteQueue
+    /// Where ciphertext is appended.
+    package let output: ByteQueue
     /// Server: the identity whose key the client proved. Nil until the handshake is done, and on a client.
     package var peerIdentity: [UInt8]? { evidence.isEstablished ? offeredIdentity : nil }
 

@@ -158,16 +158,6 @@ import Testing
         }
     }
 
-    @Test func `ciphertext goes to the queue that was set last`() throws {
-        let (client, server) = try pair()
-        let before = server.engine.output
-        server.engine.output = ByteQueue(pool: ChunkPool())
-        #expect(server.write([9]) == nil)
-        #expect(before.isEmpty)
-        client.give(server.takeOutput())
-        #expect(client.received == [9])
-    }
-
     @Test func `an engine and its context end with their last owner`() throws {
         weak var engine: TLSEngine?
         weak var context: TLSContext?
