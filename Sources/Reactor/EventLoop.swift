@@ -74,7 +74,22 @@ package final class EventLoop {
     @discardableResult
     package func schedule(after nanoseconds: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
         let (deadline, overflow) = now.addingReportingOverflow(max(nanoseconds, 1))
-        let timer = LoopTimer(deadline: overflow ? .max : deadline, action: action)
+        return schedule(at: overflow ? .max : deadline, action)
+    }
+
+    /// As `schedule`, but at the next whole second of the clock from then on: what need not be exact shares its wake-ups, and a
+    /// thousand things that happen every quarter of a minute wake the processor once a second.
+    @discardableResult
+    package func scheduleBySecond(after nanoseconds: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
+        let (late, overflow) = now.addingReportingOverflow(max(nanoseconds, 1))
+        let (up, overflowUp) = late.addingReportingOverflow(Self.second - 1)
+        return schedule(at: overflow || overflowUp ? .max : up / Self.second * Self.second, action)
+    }
+
+    private static let second: UInt64 = 1_000_000_000
+
+    private func schedule(at deadline: UInt64, _ action: @escaping () -> Void) -> LoopTimer {
+        let timer = LoopTimer(deadline: deadline, action: action)
         timers.insert(timer)
         return timer
     }

@@ -22,15 +22,21 @@ package final class LoopTimer {
 }
 
 /// A binary heap whose members know their place, so that a cancelled timer leaves at once: ten thousand dials a second
-/// with a timeout of ten seconds each would otherwise leave a hundred thousand dead ones behind.
+/// with a timeout of ten seconds each would otherwise leave a hundred thousand dead ones behind. Deadlines are beside each
+/// other, since the timers are all over the memory.
 struct TimerHeap {
-    private var heap: [LoopTimer] = []
+    private struct Entry {
+        let deadline: UInt64
+        let timer: LoopTimer
+    }
+
+    private var heap: [Entry] = []
 
     var nextDeadline: UInt64? { heap.first?.deadline }
 
     mutating func insert(_ timer: LoopTimer) {
         timer.place = heap.count
-        heap.append(timer)
+        heap.append(Entry(deadline: timer.deadline, timer: timer))
         moveUp(timer.place)
     }
 
@@ -40,24 +46,24 @@ struct TimerHeap {
         timer.place = -1
         timer.drop()
         let last = heap.removeLast()
-        guard last !== timer else { return }
+        guard last.timer !== timer else { return }
         heap[place] = last
-        last.place = place
+        last.timer.place = place
         moveUp(place)
-        moveDown(last.place)
+        moveDown(last.timer.place)
     }
 
     /// Takes the earliest timer if it is due.
     mutating func popDue(_ now: UInt64) -> LoopTimer? {
         guard let first = heap.first, first.deadline <= now else { return nil }
         let last = heap.removeLast()
-        if last !== first {
+        if last.timer !== first.timer {
             heap[0] = last
-            last.place = 0
+            last.timer.place = 0
             moveDown(0)
         }
-        first.place = -1
-        return first
+        first.timer.place = -1
+        return first.timer
     }
 
     private mutating func moveUp(_ start: Int) {
@@ -83,7 +89,7 @@ struct TimerHeap {
 
     private mutating func exchange(_ a: Int, _ b: Int) {
         heap.swapAt(a, b)
-        heap[a].place = a
-        heap[b].place = b
+        heap[a].timer.place = a
+        heap[b].timer.place = b
     }
 }

@@ -23,10 +23,24 @@ package struct LinkEnd: Equatable, Sendable {
 extension MainLink {
     // MARK: Signs of life
 
-    /// Looks again after `nanoseconds`. The other end is asked after 15 s of silence and given up after 45.
-    func watch(after nanoseconds: UInt64) {
-        let due = loop.now + nanoseconds
-        keepalive = loop.schedule(after: nanoseconds) { [weak self] in self?.look(due: due) }
+    /// Silence after which this end asks. One end's question and the other's answer are a sign of life for both, so one asks:
+    /// the server, whose questions of a second leave together, so that the answers come together too. A node asks when it was
+    /// not asked in time.
+    private var askAfter: UInt64 {
+        settings.pingAfter + (peer.hasAuthority ? 0 : settings.pingPatience)
+    }
+
+    /// Begins to watch for silence. The other end is asked after 15 s (or at the whole second after that) and given up after 45.
+    func watch() { lookAgain(after: askAfter) }
+
+    private func lookAgain(after nanoseconds: UInt64, isLast: Bool = false) {
+        let look = { [weak self] in
+            guard let self, let due = keepalive?.deadline else { return }
+            self.look(due: due)
+        }
+        keepalive =
+            isLast
+            ? loop.schedule(after: nanoseconds, look) : loop.scheduleBySecond(after: nanoseconds, look)
     }
 
     private func look(due: UInt64) {
@@ -42,12 +56,13 @@ extension MainLink {
         if silence >= settings.deadAfter {
             return end(LinkEnd(word: .timeout, detail: "nothing heard for \(silence / 1_000_000_000) s"))
         }
-        if silence >= settings.pingAfter {
+        if silence >= askAfter {
             multiplexer.ping(now: loop.now)
             schedule()
-            watch(after: min(settings.deadAfter - silence, settings.pingAfter))
+            let left = settings.deadAfter - silence
+            lookAgain(after: min(left, settings.pingAfter), isLast: left <= settings.pingAfter)
         } else {
-            watch(after: settings.pingAfter - silence)
+            lookAgain(after: askAfter - silence)
         }
     }
 

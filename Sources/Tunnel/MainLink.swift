@@ -32,6 +32,8 @@ package final class MainLink: TransportHandler, TurnWork {
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
+    /// What `openStreams` was when the peer was last told that it had changed.
+    private var toldStreams = 0
     private var drainRate = DrainRate()
     /// What the kernel has been told to hold at most, unsent.
     private var unsentLimit = 0
@@ -82,7 +84,7 @@ package final class MainLink: TransportHandler, TurnWork {
         transport.handler = self
         transport.tuneForLink()
         multiplexer.ping(now: loop.now)
-        watch(after: settings.pingAfter)
+        watch()
         takeRecords()
         schedule()
     }
@@ -236,6 +238,7 @@ package final class MainLink: TransportHandler, TurnWork {
     package func turnEnds() {
         isScheduled = false
         guard !isOver else { return }
+        defer { tellStreams() }
         receive()
         guard !isOver else { return }
         measureRoundTrip()
@@ -255,6 +258,13 @@ package final class MainLink: TransportHandler, TurnWork {
         if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
         let canRead = transport.isReadable && output.count < Self.outputLimit
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
+    }
+
+    /// Whatever opens or ends a stream has a turn after it.
+    private func tellStreams() {
+        guard openStreams != toldStreams else { return }
+        toldStreams = openStreams
+        peer.onStreams?()
     }
 
     /// Windows are sized by the shortest round trip. One taken at the link's start may be ten times too long (a busy machine

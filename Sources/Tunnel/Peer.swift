@@ -31,6 +31,8 @@ package final class Peer {
     /// Hears that a link came up (nil) or why it ended. While stopping also when the last bytes of one that has ended have
     /// been written: see `hasLinks`.
     package var onLink: ((LinkEnd?) -> Void)?
+    /// Hears, at the end of a turn, that `openStreams` may have changed; not of what changes with a link's coming and going.
+    package var onStreams: (() -> Void)?
     /// Hears that the other end wants this one to go, and when it may come back.
     package var onGoAway: ((GoAwayReason, _ retryAfterMilliseconds: UInt32) -> Void)?
     /// Keeps the records of the sub-connections; nil at a node.

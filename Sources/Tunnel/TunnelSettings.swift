@@ -10,6 +10,8 @@ package struct TunnelSettings: Sendable {
     /// Silence after which an end asks for a sign of life, and after which it gives the link up.
     package var pingAfter: UInt64 = 15_000_000_000
     package var deadAfter: UInt64 = 45_000_000_000
+    /// How much later than the server a node asks. More than the second by which a question may be late, and its way.
+    package var pingPatience: UInt64 = 3_000_000_000
     /// A sub-connection with one direction ended and nothing moving in the other.
     package var halfClosedIdle: UInt64 = 12 * 3_600 * 1_000_000_000
     /// A line per sub-connection.

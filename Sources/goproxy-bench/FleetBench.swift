@@ -1,5 +1,6 @@
 // FleetBench: what a fleet costs its server. The records are made beforehand; the nodes are this process, on one loop, each
 // with its own link; they only pretend to listen, because 20,000 listening sockets are more than one process may have.
+import Charts
 import FoundationEssentials
 import Glibc
 
@@ -51,11 +52,9 @@ struct FleetBench {
         show(
             "server memory, KiB: before \(before), with all nodes \(after), each",
             Double(after - before) / Double(nodes), "KiB")
-        let cpu = cpuNanoseconds(of: pid)
-        pass(seconds: 5)
-        show(
-            "server CPU while all are idle", Double(cpuNanoseconds(of: pid) - cpu) / 5e9 * 100,
-            "% of a core")
+        let rest = FleetRest(of: server.program)
+        show("server CPU while all rest", rest.percent, "% of a core", digits: 3, rest.verdict(nodes: nodes))
+        show("  wake-ups of the server", rest.wakeUps, "a second")
         try pushes(server)
         fleet.end()
     }
@@ -100,10 +99,10 @@ struct FleetBench {
         return result
     }
 
-    private func show(_ what: String, _ value: Double, _ unit: String) {
-        let number = String(Int((value * 10).rounded()))
-        let text = number.count < 2 ? "0.\(number)" : "\(number.dropLast()).\(number.suffix(1))"
+    private func show(
+        _ what: String, _ value: Double, _ unit: String, digits: Int = 1, _ remark: String = ""
+    ) {
         let pad = String(repeating: " ", count: max(1, 64 - what.count))
-        print("\(what)\(pad)\(text) \(unit)")
+        print("\(what)\(pad)\(shown(value, digits)) \(unit)\(remark)")
     }
 }

@@ -81,6 +81,24 @@ import Testing
         loop.cancel(timer)
     }
 
+    @Test func `timers by the second fire together, never early and late by a second at most`() {
+        let start = loop.now
+        var fired: [UInt64] = []
+        for tenth in 1...20 as ClosedRange<UInt64> {
+            loop.scheduleBySecond(after: tenth * 100_000_000) { [loop] in
+                let late = Int64(loop.now - start) - Int64(tenth * 100_000_000)
+                #expect((0..<1_001_000_000).contains(late))
+                fired.append(loop.now)
+            }
+        }
+        world.run(loop, for: 4_000_000_000)
+        #expect(fired.count == 20)
+        #expect(Set(fired).count <= 3)
+        let never = loop.scheduleBySecond(after: .max) { Issue.record("fired") }
+        world.run(loop, for: 1_000_000)
+        loop.cancel(never)
+    }
+
     @Test func `timers may cancel and set others while they fire`() {
         var fired: [String] = []
         var other: LoopTimer?

@@ -33,6 +33,33 @@ import Tunnel
         try peers.until("both hear it") { client.text == "still here" && target.text == "hello, still here" }
     }
 
+    @Test func `one end asks for a sign of life, and idle links share their wake-ups`() throws {
+        let peers = try TwoPeers()
+        // Links that came up at other times than each other, and all of them idle.
+        var others: [(Peer, Peer)] = []
+        for number in 0..<50 {
+            let server = Peer(name: "server \(number)", hasAuthority: true, loop: peers.loop)
+            let node = Peer(name: "node \(number)", hasAuthority: false, loop: peers.loop)
+            let pair = peers.world.connectedPair(TwoPeers.quick)
+            server.adopt(pair.0, records: PlainRecords(pool: peers.loop.chunks), role: .accepter)
+            node.adopt(pair.1, records: PlainRecords(pool: peers.loop.chunks), role: .dialer)
+            others.append((server, node))
+            peers.world.run(peers.loop, for: 7 * TwoPeers.second / 50)
+        }
+        peers.connect()
+        peers.run(seconds: 20)
+        let (asked, answered) = (peers.sockets[0].writtenBytes, peers.sockets[1].writtenBytes)
+        let turns = peers.world.turns
+        peers.run(seconds: 160)
+        // Ten questions in 160 s, of 18 bytes each, and as many answers: twice that if both ends asked.
+        #expect((9 * 18...11 * 18).contains(peers.sockets[0].writtenBytes - asked))
+        #expect((9 * 18...11 * 18).contains(peers.sockets[1].writtenBytes - answered))
+        // Each at its own time, 51 links would take 510 turns to be asked alone.
+        #expect(peers.world.turns - turns < 51 * 10)
+        #expect(peers.ends == [])
+        withExtendedLifetime(others) {}
+    }
+
     @Test(arguments: [MappingKind.listener, .peerListener])
     func `an end that is gone is noticed after 45 seconds, and its clients see a reset`(kind: MappingKind)
         throws
