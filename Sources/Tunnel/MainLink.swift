@@ -53,7 +53,7 @@ package final class MainLink: TransportHandler, TurnWork {
     var hasSaidGoodbye = false
     var hasShutDown = false
 
-    /// Bytes that a sub-connection may read at a time: eight full records.
+    /// Bytes that a sub-connection may read in its turn: eight full records.
     private static let quantum = 8 * Frame.maximumPayloadBytes
     /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
     private static let sparseQuantum = Frame.maximumPayloadBytes
@@ -277,36 +277,45 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue
-    /// is full.
+    /// is full. By bytes, not by turns: what the queue's end cut off a turn, or an empty socket, is still owed.
     private func readReady(_ stage: inout RecordStage) {
         var bulkTurns = bulk.count
         let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
         while output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false
-                guard sub.read(into: &stage, limit: Self.sparseQuantum) else { continue }
+                let hasMore = sub.read(into: &stage, limit: Self.sparseQuantum)
+                sub.allowance = max(sub.allowance, -Self.sparseQuantum)
+                guard hasMore else { continue }
                 sub.isBulk = true
                 enqueueBulk(sub)
                 bulkTurns += 1
             } else if bulkTurns > 0, let sub = bulk.popFirst() {
-                bulkTurns -= 1
                 sub.isInReadyList = false
-                let room = max(queueBytes - output.count, Self.sparseQuantum)
-                if sub.read(into: &stage, limit: min(Self.quantum, room)) {
-                    enqueueBulk(sub)
-                } else {
-                    sub.isBulk = false
-                }
+                readTurn(of: sub, &stage, room: max(queueBytes - output.count, Self.sparseQuantum))
+                if !sub.isCut { bulkTurns -= 1 }
             } else {
                 return
             }
         }
     }
 
+    private func readTurn(of sub: SubConnection, _ stage: inout RecordStage, room: Int) {
+        // What an empty socket left is not saved up beyond one turn.
+        if !sub.isCut { sub.allowance = min(sub.allowance, Self.quantum) + Self.quantum }
+        sub.isCut = false
+        let limit = min(sub.allowance, room)
+        guard sub.read(into: &stage, limit: limit) else { return sub.isBulk = false }
+        sub.isCut = limit == room && sub.allowance > 0
+        enqueueBulk(sub)
+    }
+
     private func enqueueBulk(_ sub: SubConnection) {
-        guard !sub.isInReadyList, !sub.isOver, multiplexer.sendBudget(sub.stream) > 0 else { return }
+        guard !sub.isInReadyList, !sub.isOver, multiplexer.sendBudget(sub.stream) > 0 else {
+            return sub.isCut = false
+        }
         sub.isInReadyList = true
-        bulk.append(sub)
+        if sub.isCut { bulk.prepend(sub) } else { bulk.append(sub) }
     }
 
     func flush() {

@@ -13,6 +13,14 @@ struct ReadyList {
         count += 1
     }
 
+    /// It is not done yet.
+    mutating func prepend(_ sub: SubConnection) {
+        if first == nil { last = sub }
+        sub.nextReady = first.take()
+        first = sub
+        count += 1
+    }
+
     mutating func popFirst() -> SubConnection? {
         guard let sub = first.take() else { return nil }
         first = sub.nextReady.take()

@@ -16,6 +16,10 @@ package final class SubConnection: TransportHandler {
     var isInReadyList = false
     /// It used up its whole turn the last time: it waits behind those that have little to say.
     var isBulk = false
+    /// Bytes of its turns that it has not read yet; below zero when a first visit took some in advance.
+    var allowance = 0
+    /// The link's queue was full in the middle of its turn.
+    var isCut = false
 
     /// It holds this one until `ended`, so neither outlives the end of the other's work. Strong: an unowned one is counted at each use.
     private let link: MainLink
@@ -144,6 +148,7 @@ package final class SubConnection: TransportHandler {
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: vectors[..<used])) {
         case .bytes(let count):
             stage.commit(count, of: stream)
+            allowance -= count
             fromSocket += UInt64(count)
             lastMoved = link.loop.now
             noteTotals()
