@@ -46,6 +46,9 @@ final class LockFile: Sendable {
     deinit {
         // The file stays: unlinking it would let two processes lock two files of one name.
         ftruncate(descriptor, 0)
+        // A child that another thread is just starting may share the descriptor until it runs its program: closing alone would
+        // leave the lock to it for that long.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 

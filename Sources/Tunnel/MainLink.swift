@@ -307,7 +307,8 @@ package final class MainLink: TransportHandler, TurnWork {
         sub.isCut = false
         let limit = min(sub.allowance, room)
         guard sub.read(into: &stage, limit: limit) else { return sub.isBulk = false }
-        sub.isCut = limit == room && sub.allowance > 0
+        // Less than a record is not worth a read of its own: it is owed.
+        sub.isCut = limit == room && sub.allowance >= Self.sparseQuantum
         enqueueBulk(sub)
     }
 
