@@ -40,8 +40,8 @@ final class FleetState: TurnWork {
     /// The audit is kept for ever: a node that comes back and does it again gets so many entries in the window.
     private static let manyViolations = 10
     private static let window: UInt64 = 600_000_000_000
-    /// How old the counts that lists show may be. Only of nodes that have opened or ended something: to look at a thousand
-    /// that rest took 0.3 ms, their memory being in no cache.
+    /// How old the counts that lists show may be. Only of nodes that have opened or ended something: a
+    /// thousand that rest are not looked at each second.
     private static let countInterval: UInt64 = 1_000_000_000
     /// How much of a node's last seen a crash of this program may cost.
     private static let seenInterval: UInt64 = 60_000_000_000
