@@ -14,7 +14,8 @@ package enum Credit {
 
     /// The first window of a stream opened while `open` others are. 32 × 256 KiB + 224 × 16 KiB + 768 × 2 KiB
     /// + 15,360 × 512 bytes is 20.5 MiB: with the growth pool it stays below `linkBytes`. When both ends open many at
-    /// once, neither has heard of the other's yet, and twice as many get the larger ones: 13 MiB more at worst.
+    /// once, neither has heard of the other's yet, and twice as many get the larger ones: 13 MiB
+    /// more at worst, and an opening that would not fit beside the growth pool is refused.
     package static func firstWindowBytes(openStreams open: Int) -> Int {
         if open < 32 { return 256 << 10 }
         if open < 256 { return 16 << 10 }

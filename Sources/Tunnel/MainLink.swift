@@ -53,9 +53,8 @@ package final class MainLink: TransportHandler, TurnWork {
     var hasSaidGoodbye = false
     var hasShutDown = false
 
-    /// Bytes that a sub-connection may read in its turn: eight full records where many take turns, which saves system calls at
-    /// the other end; four where few do, since an echo waits for the loop's turns.
-    private var quantum: Int { (bulk.count < 4 ? 4 : 8) * Frame.maximumPayloadBytes }
+    /// Bytes that a sub-connection may read in its turn: eight full records.
+    private static let quantum = 8 * Frame.maximumPayloadBytes
     /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
     private static let sparseQuantum = Frame.maximumPayloadBytes
     /// For the last words to arrive; a revoked link is gone within this time whatever the other end does.
@@ -303,7 +302,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     private func readTurn(of sub: SubConnection, _ stage: inout RecordStage, room: Int) {
         // What an empty socket left is not saved up beyond one turn.
-        if !sub.isCut { sub.allowance = min(sub.allowance, quantum) + quantum }
+        if !sub.isCut { sub.allowance = min(sub.allowance, Self.quantum) + Self.quantum }
         sub.isCut = false
         let limit = min(sub.allowance, room)
         guard sub.read(into: &stage, limit: limit) else { return sub.isBulk = false }

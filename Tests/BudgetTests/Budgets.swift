@@ -17,7 +17,7 @@ struct Budget {
     static let sealedMebibyte = Budget(
         allocations: 8,  // 0.0
         libraries: 255,  // 196 to 200: for each record three packet writers
-        retains: 195,  // 143 to 171: one for each record, a dozen for each turn
+        retains: 140,  // 83 to 94 with full turns: a dozen for each turn
         calls: 60,  // 20 to 24
         waits: 40)  // 4 to 10
 

@@ -23,14 +23,14 @@ struct Counts {
 
 /// The counting of a tunnel's two programs: what they need to be started with, and their counts while they run.
 struct Counting {
-    static let library = "\(Program.buildDirectory)/libCounting.so"
+    static let preloaded = "\(Program.buildDirectory)/libCounting.so"
     private static let lineWords = 8
 
     let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }
 
-    var environment: [String: String] { ["LD_PRELOAD": Self.library, "GOPROXY_COUNTS": directory.path] }
+    var environment: [String: String] { ["LD_PRELOAD": Self.preloaded, "GOPROXY_COUNTS": directory.path] }
 
     /// The words of Counting.h: of the file first, then of each thread.
     private func words(of program: Program) throws -> [UInt64] {
