@@ -1,3 +1,4 @@
+import CLinux
 import Logging
 import SQLite
 
@@ -87,6 +88,13 @@ final class Committer {
         }
         if failure == nil { sealIfDue() }
         watch()
+        if !hasWork, log.takeMemoryWish() {
+            events = []
+            position = 0
+            connection.database.giveBackMemory()
+            // The allocator would keep it.
+            _ = malloc_trim(0)
+        }
         return hasWork || position < events.count
     }
 

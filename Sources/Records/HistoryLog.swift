@@ -31,6 +31,7 @@ package final class HistoryLog: Sendable {
         var commits: UInt64 = 0
         var waiters: [Semaphore] = []
         var hasEndedWaits = false
+        var givesBackMemory = false
     }
 
     /// In a struct, a closure goes through the lock as it is; bare it would be wrapped anew each time it is read.
@@ -85,6 +86,21 @@ package final class HistoryLog: Sendable {
         }
         if rings { bell.post() }
         return ticket
+    }
+
+    /// A crowd has gone: the writer lets go of what it keeps for the next one.
+    package func giveBackMemory() {
+        state.withLock { $0.givesBackMemory = true }
+        bell.post()
+    }
+
+    /// Whether `giveBackMemory` was called; once for each time.
+    func takeMemoryWish() -> Bool {
+        state.withLock { state in
+            defer { state.givesBackMemory = false }
+            if state.givesBackMemory, state.events.isEmpty { state.events = [] }
+            return state.givesBackMemory
+        }
     }
 
     /// The chain is in the order of the ids. Events out of order are a fault of ours.

@@ -46,6 +46,10 @@ package final class MainLink: TransportHandler, TurnWork {
     package internal(set) var isOver = false
     var lastHeard: UInt64
     var keepalive: LoopTimer?
+    /// A question of `look` has not been answered yet.
+    var isAsking = false
+    /// What is left of `pathPatience`.
+    var patience: UInt64 = 0
     var closeTimer: LoopTimer?
     var drainedAfterClose = 0
     var goAwayReceived: GoAwayReason?
@@ -77,6 +81,12 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
         remoteAddress = transport.peerAddress
         lastHeard = loop.now
+    }
+
+    deinit {
+        loop.cancel(keepalive)
+        loop.cancel(awaitedTimer)
+        loop.cancel(closeTimer)
     }
 
     /// Begins: reads what the handshake left, measures the round trip, watches for silence.
@@ -139,7 +149,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     func ended(_ sub: SubConnection, fromSocket: UInt64, toSocket: UInt64) {
         let place = place(of: sub.stream)
-        if subConnections[place] === sub {
+        if place < subConnections.count, subConnections[place] === sub {
             subConnections[place] = nil
         } else {
             lingering[sub.stream.rawValue] = nil
@@ -149,8 +159,17 @@ package final class MainLink: TransportHandler, TurnWork {
             multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
         }
         multiplexer.release(sub.stream)
-        if crowd.hasLeft(remaining: openStreams) { loop.giveBackMemory(after: Crowd.restNanoseconds) }
+        if crowd.hasLeft(remaining: openStreams) {
+            loop.giveBackMemory(after: Crowd.restNanoseconds) { [weak self] in self?.shrink() }
+        }
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
+    }
+
+    /// A crowd has gone: what is kept by slot goes too.
+    private func shrink() {
+        multiplexer.shrink()
+        let used = (subConnections.lastIndex { $0 != nil } ?? -1) + 1
+        subConnections = ContiguousArray(subConnections[..<used])
     }
 
     /// Its sub-connection is over; `tally` is what the other end has said of it.
@@ -176,8 +195,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     private func watchAwaited() {
         guard let deadline = awaited.nextDeadline else { return awaitedTimer = nil }
-        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [weak self] in
-            guard let self else { return }
+        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [unowned self] in
             awaited.expire(now: loop.now)
             watchAwaited()
             schedule()
