@@ -114,7 +114,7 @@ extension MainLink {
         case .refused(let mapping, let reason): peer.recorder?.refused(reason, mapping: mapping, of: peer)
         case .control(let message): try peer.received(message, on: self)
         case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
-        case .pong: break
+        case .pong: answered()
         case .goAway(let reason, let milliseconds):
             goAwayReceived = reason
             peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)
