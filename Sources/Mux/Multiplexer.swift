@@ -7,6 +7,8 @@ package final class Multiplexer {
     package let maximumStreams: Int
     /// The shortest round trip seen; windows are sized by it.
     package internal(set) var roundTripNanoseconds = Credit.assumedRoundTripNanoseconds
+    /// Windows are sized by no shorter one than this: the owner's word on what the path is not the reason for.
+    package var leastRoundTripNanoseconds: UInt64 = 0
     package internal(set) var hasSentGoAway = false
     package internal(set) var hasReceivedGoAway = false
 

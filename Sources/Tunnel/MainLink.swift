@@ -29,6 +29,7 @@ package final class MainLink: TransportHandler, TurnWork {
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
     private var crowd = Crowd()
+    var talk = Talk()
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -59,6 +60,11 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// Bytes that a sub-connection may read in its turn: eight full records.
     private static let quantum = 8 * Frame.maximumPayloadBytes
+    /// While somebody talks: what is sealed in a turn, and what is taken from the link.
+    static let shortTurn = 32 << 10
+    /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
+    /// the path: with 256 KiB a transfer had no credit in a fifth of them.
+    private static let leastRoundTrip: UInt64 = 1_000_000
     /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
     private static let sparseQuantum = Frame.maximumPayloadBytes
     /// For the last words to arrive; a revoked link is gone within this time whatever the other end does.
@@ -257,7 +263,9 @@ package final class MainLink: TransportHandler, TurnWork {
         isScheduled = false
         guard !isOver else { return }
         defer { tellStreams() }
-        receive()
+        let isTalking = talk.isOn(now: loop.now)
+        multiplexer.leastRoundTripNanoseconds = isTalking ? 0 : Self.leastRoundTrip
+        receive(most: isTalking ? Self.shortTurn : Scratch.bytes)
         guard !isOver else { return }
         measureRoundTrip()
         if hasSaidGoodbye {
@@ -266,7 +274,7 @@ package final class MainLink: TransportHandler, TurnWork {
         }
         var stage = RecordStage(scratch: loop.scratch, records: records, multiplexer: multiplexer)
         stage.takeDueFrames()
-        if !isClosing { readReady(&stage) }
+        if !isClosing { readReady(&stage, most: isTalking ? Self.shortTurn : settings.linkQueueBytes) }
         stage.takeDueFrames()
         stage.seal()
         if let failure = stage.failure { return end(LinkEnd(word: .lost, detail: failure)) }
@@ -296,9 +304,9 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue
     /// is full. By bytes, not by turns: what the queue's end cut off a turn, or an empty socket, is still owed.
-    private func readReady(_ stage: inout RecordStage) {
+    private func readReady(_ stage: inout RecordStage, most: Int) {
         var bulkTurns = bulk.count
-        let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
+        let queueBytes = drainRate.queueBytes(most: min(most, settings.linkQueueBytes))
         while output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false
