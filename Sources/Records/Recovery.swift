@@ -17,6 +17,7 @@ struct Recovery {
         database = connection.database
         rows = connection.rows
         slots = SlotFile.read(directory)
+        try Self.takeJournal(connection, directory)
         // Ids are given in ascending order, so the highest that closed or failed is below the highest that opened, or in the file.
         lastConnection = max(rows.chains.heads.opened.id, (slots?.closedBelow ?? 1) - 1, slots?.highest ?? 0)
         lastRoute = rows.chains.heads.routes.id
@@ -36,6 +37,23 @@ struct Recovery {
     }
 
     // MARK: Connections
+
+    /// Openings that were on disk before the database had them, and must be in it before they are closed.
+    private static func takeJournal(
+        _ connection: WritingConnection, _ directory: String
+    ) throws(RecordsError) {
+        let heads = connection.rows.chains.heads
+        let left = OpeningJournal.read(directory, after: heads.opened.id)
+        // Of a journal that belongs to another database nothing can be understood.
+        let known = left.filter { $0.route <= heads.routes.id }
+        if known.count < left.count {
+            Log.error("journal-is-strange", ("openings", left.count - known.count))
+        }
+        guard !known.isEmpty else { return }
+        let events = known.map(HistoryEvent.opened)
+        _ = try connection.commit(events, events.indices, dropped: [], [])
+        Log.info("journal-taken", ("openings", known.count))
+    }
 
     private func closings(_ lastAlive: Timestamp) throws(SQLiteError) -> [Closed] {
         let entries = slots?.entries ?? []

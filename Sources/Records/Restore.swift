@@ -27,6 +27,7 @@ package struct Restore: Sendable {
         let replaced = try exchange(path, with: part, now)
         // The connections in it are not those of this database.
         unlink("\(directory)/\(Self.slots)")
+        unlink("\(directory)/\(OpeningJournal.name)")
         try records { () throws(SQLiteError) in try Database.sync(directory) }
         let store = try Store.open(directory: directory, lock: lock)
         defer { store.close() }
