@@ -4,9 +4,9 @@ import Threads
 /// Writes openings to the journal as they come, beside the thread that writes the database. What it cannot write, the database
 /// has to.
 final class JournalThread: Sendable {
-    /// A client that connects, says something and connects again is back after 100 to 250 µs, and a processor that sleeps takes
-    /// 20 to 50 to wake, here and in the loop that is told.
-    private static let lookNanoseconds: UInt64 = 300_000
+    /// A client that connects, says something and connects again is back after 100 to 250 µs, on a slow machine after twice
+    /// that, and a processor that sleeps takes 20 to 50 to wake, here and in the loop that is told.
+    private static let lookNanoseconds: UInt64 = 500_000
 
     private let log: HistoryLog
     private let ended = Semaphore()
