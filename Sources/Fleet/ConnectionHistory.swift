@@ -225,7 +225,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     // MARK: To the store and back
 
     private func append(_ event: HistoryEvent) {
-        if events.isEmpty { loop.atTurnEnd(self) }
+        if events.isEmpty { loop.firstAtTurnEnd(self) }
         events.append(event)
     }
 
@@ -247,6 +247,8 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     private func take(_ outcome: HistoryOutcome) {
         isHanging = false
         switch outcome {
+        case .recorded(let ticket):
+            while let entry = openings.popFirst(through: ticket) { entry.becameDurable() }
         case .durable(let ticket):
             while let entry = openings.popFirst(through: ticket) { entry.becameDurable() }
             while let entry = closings.popFirst(through: ticket) { endIsDurable(entry) }

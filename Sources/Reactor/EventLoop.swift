@@ -19,6 +19,7 @@ package final class EventLoop {
     private var timers = TimerHeap()
     private var turnWork: [any TurnWork] = []
     private var running: [any TurnWork] = []
+    private var firstWork: [any TurnWork] = []
     private var isStopped = false
 
     /// A loop on the system's sockets and clock. `wrap` may put something between the loop and its network.
@@ -52,12 +53,15 @@ package final class EventLoop {
 
     /// One turn: waits for whatever comes first, then handles all of it.
     package func turn() {
-        let deadline: UInt64? = turnWork.isEmpty && !mailbox.hasMessages ? timers.nextDeadline : 0
+        let isIdle = turnWork.isEmpty && firstWork.isEmpty && !mailbox.hasMessages
+        let deadline: UInt64? = isIdle ? timers.nextDeadline : 0
         poller.wait(deadline: deadline)
         now = poller.now()
         poller.dispatch()
         mailbox.drain(into: self)
         while let timer = timers.popDue(now) { timer.fire() }
+        for place in firstWork.indices { firstWork[place].turnEnds() }
+        firstWork.removeAll(keepingCapacity: true)
         swap(&turnWork, &running)
         for place in running.indices { running[place].turnEnds() }
         running.removeAll(keepingCapacity: true)
@@ -67,6 +71,12 @@ package final class EventLoop {
     /// wait. The caller sees to it that the same work is not added twice.
     package func atTurnEnd(_ work: any TurnWork) {
         turnWork.append(work)
+    }
+
+    /// As `atTurnEnd`, before all that is not first: for what another thread is to do meanwhile. Whoever is sent a frame may get this
+    /// loop's processor at once. It does not ask for this again in its own `turnEnds`.
+    package func firstAtTurnEnd(_ work: any TurnWork) {
+        firstWork.append(work)
     }
 
     /// Calls `action` once, `nanoseconds` from now, but not in this turn: a timer that sets itself again at once must not

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Threads
 
 /// What the kernel says of a descriptor.
 package struct Readiness: OptionSet, Sendable {

@@ -23,6 +23,7 @@ final class Committer {
     private let signals: StoreSignals
     private let lifecycle: Lifecycle?
     private let ballast: Ballast?
+    private let directory: String
     private let sealer: Sealer
     /// Taken from the log, written up to `position`; `ticket` is that of the last one.
     private var events: [HistoryEvent] = []
@@ -30,11 +31,15 @@ final class Committer {
     private var ticket: UInt64 = 0
     /// Told as durable or failed.
     private var told: UInt64 = 0
+    /// Nil in programs that only change records, and where there is no room for one.
+    private let journal: JournalThread?
 
     private var failure: Failure?
     private var kept: [HistoryEvent] = []
     /// Connections whose opening was dropped and whose closing has not come yet.
     private var dropped: Set<Int64> = []
+    /// When it began to fail, openings up to this ticket were in the journal: they have passed bytes, and are kept.
+    private var recorded: UInt64 = 0
     private var nextWatch: UInt64 = 0
 
     /// Opens the database and writes what the last process could not, so that nothing else comes before it.
@@ -49,6 +54,12 @@ final class Committer {
         if opening.lifecycle != nil { LogRoom.make(for: opening.path) }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
+        directory = opening.directory
+        journal = recovery.started.flatMap {
+            JournalThread(directory: opening.directory, mark: $0, log: log)
+        }
+        let heads = connection.rows.chains.heads
+        if journal != nil { log.beginJournal(lastRoute: heads.routes.id, lastOpening: heads.opened.id) }
     }
 
     private static func open(
@@ -116,15 +127,21 @@ final class Committer {
             if !dropped.isEmpty { for event in events[range] { forget(event) } }
             log.countCommit()
             if !range.isEmpty { tell(durable: through) }
+            wrote(through: through)
             for (job, failure) in zip(jobs, failures) { job.finish(failure) }
         } catch {
             position = range.upperBound
             fail(error)
-            for event in events[range] { keep(event) }
+            keep(range)
             told = through
             log.tell(.failed(through: through, error))
             for job in jobs { job.finish(error) }
         }
+    }
+
+    private func wrote(through ticket: UInt64) {
+        let heads = connection.rows.chains.heads
+        log.wrote(through: ticket, lastRoute: heads.routes.id, lastOpening: heads.opened.id)
     }
 
     private func tell(durable through: UInt64) {
@@ -139,6 +156,7 @@ final class Committer {
         if failure == nil {
             Log.error("records-failing", ("error", error.message))
         }
+        recorded = log.holdJournal()
         failure = Failure(since: since, error: error, nextTry: Monotonic.nanoseconds + Self.retryNanoseconds)
         signals.health = StoreHealth(
             failingSince: since, reason: error.message, isLost: signals.health.isLost)
@@ -146,13 +164,19 @@ final class Committer {
         ballast?.giveBack(for: error)
     }
 
-    /// Of what cannot be written now.
-    private func keep(_ event: HistoryEvent) {
+    /// Of events that cannot be written now. Nobody is told of their openings as durable afterwards.
+    private func keep(_ range: Range<Int>) {
+        let before = ticket - UInt64(events.count) + 1
+        for place in range { keep(events[place], ticket: before + UInt64(place)) }
+        log.dropFromJournal(through: ticket - UInt64(events.count - range.upperBound))
+    }
+
+    private func keep(_ event: HistoryEvent, ticket: UInt64) {
         switch event {
-        case .opened(let opening): dropped.insert(opening.id)
+        case .opened(let opening) where ticket > recorded: dropped.insert(opening.id)
         case .closed(let closing) where dropped.contains(closing.connection):
             dropped.remove(closing.connection)
-        case .route, .closed, .note: kept.append(event)
+        case .route, .opened, .closed, .note: kept.append(event)
         }
     }
 
@@ -163,7 +187,7 @@ final class Committer {
 
     private func refuseArrivals() {
         guard let failure, position < events.count else { return }
-        for event in events[position...] { keep(event) }
+        keep(position..<events.count)
         position = events.count
         told = ticket
         log.tell(.failed(through: ticket, failure.error))
@@ -202,6 +226,7 @@ final class Committer {
         kept = []
         signals.health = StoreHealth()
         Log.info("records-healed", ("failing-since", failing.since))
+        wrote(through: told)
         log.tell(.healed)
     }
 
@@ -221,6 +246,7 @@ final class Committer {
 
     /// After the last turn: the note of a clean stop, and the last seal.
     func end() {
+        journal?.end()
         // Batch by batch, as long as it gets less.
         while failure != nil {
             let count = kept.count
@@ -240,6 +266,7 @@ final class Committer {
                 }
             }
             try sealer.seal()
+            if journal != nil { OpeningJournal.clear(in: directory) }
         } catch {
             Log.error("records-stop-failed", ("error", error.message))
         }

@@ -1,7 +1,10 @@
 import Synchronization
+import Threads
 
-/// What became of what was appended. Told on the writer's thread; the next batch waits meanwhile.
+/// What became of what was appended. Told on the writer's thread, where nothing else is said; the next batch waits meanwhile.
 package enum HistoryOutcome: Sendable {
+    /// All openings up to this ticket are on disk, though not in the database yet. Told on the journal's thread.
+    case recorded(through: UInt64)
     /// All events up to this ticket are on disk, but for those that were told to have failed.
     case durable(through: UInt64)
     /// The openings up to this ticket that are not durable are dropped for good: they are never written. Routes, closings and
@@ -18,8 +21,9 @@ package enum HistoryOutcome: Sendable {
 package final class HistoryLog: Sendable {
     private struct State {
         var events: [HistoryEvent] = []
-        /// An opening is among them.
+        /// Somebody waits for one of them: an opening that the journal does not take.
         var isUrgent = false
+        var journal = JournalQueue()
         /// The writer looks by itself before long, and is told of openings only.
         var isAttended = false
         /// Of the last event appended.
@@ -43,6 +47,8 @@ package final class HistoryLog: Sendable {
     private let connectionIDs = Atomic<Int64>(0)
     private let routeIDs = Atomic<Int64>(0)
     private let bell: Semaphore
+    private let journalBell = Semaphore()
+    private let journalIsIdle = Semaphore()
 
     init(bell: Semaphore) {
         self.bell = bell
@@ -71,19 +77,24 @@ package final class HistoryLog: Sendable {
     @discardableResult
     package func append(_ events: [HistoryEvent]) -> UInt64 {
         guard !events.isEmpty else { return state.withLock(\.ticket) }
-        let (ticket, rings) = state.withLock { state in
+        let (ticket, rings, ringsJournal) = state.withLock { state in
             var isUrgent = false
+            var ticket = state.ticket
             for event in events {
                 Self.check(event, &state)
-                if case .opened = event { isUrgent = true }
+                ticket += 1
+                // What the database will not have must not be told as recorded.
+                guard !state.isClosed, case .opened(let opening) = event else { continue }
+                if !state.journal.append(opening, ticket: ticket) { isUrgent = true }
             }
             // The writer knows of what it has not taken; it is told again only when somebody waits for it.
             let rings = isUrgent ? !state.isUrgent : state.events.isEmpty && !state.isAttended
             state.isUrgent = state.isUrgent || isUrgent
-            state.ticket += UInt64(events.count)
+            state.ticket = ticket
             if !state.isClosed { state.events.append(contentsOf: events) }
-            return (state.ticket, rings)
+            return (ticket, rings, state.journal.wakes())
         }
+        if ringsJournal { journalBell.post() }
         if rings { bell.post() }
         return ticket
     }
@@ -198,5 +209,66 @@ package final class HistoryLog: Sendable {
     func close() {
         state.withLock { $0.isClosed = true }
         endWaits()
+    }
+}
+
+// MARK: The journal's side
+
+extension HistoryLog {
+    /// Openings go to a journal too, from now on. `lastRoute` and `lastOpening` are in the database.
+    func beginJournal(lastRoute: Int64, lastOpening: Int64) {
+        state.withLock { $0.journal.begin(lastRoute: lastRoute, lastOpening: lastOpening) }
+    }
+
+    /// Waits for openings that the journal can take, awake while they follow each other closely. Nil when there will be none any more.
+    func waitForOpenings(
+        into openings: inout [Opened], looking nanoseconds: UInt64, _ window: inout PollingWindow
+    ) -> JournalQueue.Batch? {
+        while true {
+            let (batch, isOver) = state.withLock { ($0.journal.take(into: &openings), $0.journal.isOver) }
+            if isOver { return nil }
+            if let batch { return batch }
+            journalBell.wait(looking: nanoseconds, &window)
+        }
+    }
+
+    /// What was taken last is on disk; nobody has been told yet.
+    func journalIsOnDisk() { state.withLock { $0.journal.isOnDisk() } }
+
+    /// What was taken last is on disk, and who waits for it has been told; or it is not, and the database must have it.
+    func endJournalWrite(_ outcome: JournalQueue.Outcome) {
+        let wakes = state.withLock { state in
+            if outcome != .done { state.isUrgent = true }
+            return state.journal.endWrite(outcome)
+        }
+        if wakes { journalIsIdle.post() }
+        if outcome != .done { bell.post() }
+    }
+
+    /// The database has all up to this ticket on disk, and writes.
+    func wrote(through ticket: UInt64, lastRoute: Int64, lastOpening: Int64) {
+        let wakes = state.withLock { state in
+            state.journal.wrote(through: ticket, lastRoute: lastRoute, lastOpening: lastOpening)
+            return state.journal.wakes()
+        }
+        if wakes { journalBell.post() }
+    }
+
+    /// The database does not write: nothing new goes into the journal until it does. Answers the ticket up to which openings are in
+    /// it, and told; waits for a write to it that is under way.
+    func holdJournal() -> UInt64 {
+        let waits = state.withLock { $0.journal.hold() }
+        if waits { journalIsIdle.wait() }
+        return state.withLock { $0.journal.recorded }
+    }
+
+    /// Openings up to this ticket were dropped.
+    func dropFromJournal(through ticket: UInt64) {
+        state.withLock { $0.journal.drop(through: ticket) }
+    }
+
+    func endJournal() {
+        state.withLock { $0.journal.end() }
+        journalBell.post()
     }
 }

@@ -11,12 +11,15 @@ struct Recovery {
     /// The highest ids that were ever given.
     let lastConnection: Int64
     let lastRoute: Int64
+    /// The note of the server's start.
+    private(set) var started: OpeningJournal.Mark?
 
     /// Answers when all is on disk and the slot file may be emptied.
     init(_ connection: WritingConnection, directory: String, lifecycle: Lifecycle?) throws(RecordsError) {
         database = connection.database
         rows = connection.rows
         slots = SlotFile.read(directory)
+        try Self.takeJournal(connection, directory)
         // Ids are given in ascending order, so the highest that closed or failed is below the highest that opened, or in the file.
         lastConnection = max(rows.chains.heads.opened.id, (slots?.closedBelow ?? 1) - 1, slots?.highest ?? 0)
         lastRoute = rows.chains.heads.routes.id
@@ -31,11 +34,35 @@ struct Recovery {
                 events.append(.note(lifecycle.start(at: now, lastOpened: rows.chains.heads.opened.id)))
             }
         } catch { throw RecordsError(error) }
-        guard !events.isEmpty else { return }
-        _ = try connection.commit(events, events.indices, dropped: [], [])
+        if !events.isEmpty { _ = try connection.commit(events, events.indices, dropped: [], []) }
+        if lifecycle != nil { started = try Self.mark(database) }
     }
 
     // MARK: Connections
+
+    /// Openings that were on disk before the database had them, and must be in it before they are closed.
+    private static func takeJournal(
+        _ connection: WritingConnection, _ directory: String
+    ) throws(RecordsError) {
+        let content = try OpeningJournal.read(OpeningJournal.path(directory))
+        let taken = try OpeningJournal.take(content, into: connection)
+        if taken.count > 0 { Log.info("journal-taken", ("openings", taken.count)) }
+        guard taken.strange > 0 || content.isUnreadable else { return }
+        Log.error(
+            "journal-kept-aside", ("of-another-database", taken.strange),
+            ("unreadable", content.isUnreadable))
+        try OpeningJournal.setAside(in: directory, .now)
+    }
+
+    /// The last note, when a server starts.
+    private static func mark(_ database: Database) throws(RecordsError) -> OpeningJournal.Mark? {
+        try records { () throws(SQLiteError) in
+            try database.first("SELECT id, chain FROM notes ORDER BY id DESC LIMIT 1") {
+                (row) throws(SQLiteError) in
+                OpeningJournal.Mark(note: try row.integer(0), chain: try row.integer(1))
+            }
+        }
+    }
 
     private func closings(_ lastAlive: Timestamp) throws(SQLiteError) -> [Closed] {
         let entries = slots?.entries ?? []

@@ -1,4 +1,5 @@
 import Glibc
+import Threads
 
 /// Wakes one waiting thread for each call of `post`. Waits are measured by the monotonic clock, which sem_timedwait cannot:
 /// it would sleep through a step of the wall clock.
@@ -31,6 +32,28 @@ final class Semaphore: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
         // After the mutex: who is woken would only wait for it.
         pthread_cond_signal(condition)
+    }
+
+    /// Waits, looking for up to so long before it sleeps, while posts follow each other closely.
+    func wait(looking nanoseconds: UInt64, _ window: inout PollingWindow) {
+        let start = Monotonic.nanoseconds
+        if window.isOpen {
+            while !isPosted {
+                guard Monotonic.nanoseconds - start < nanoseconds else {
+                    window.lookedInVain()
+                    break
+                }
+                sched_yield()
+            }
+        }
+        wait()
+        window.waited(Monotonic.nanoseconds - start)
+    }
+
+    private var isPosted: Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return count > 0
     }
 
     /// Forgets earlier posts; what they told of is looked at after this call.

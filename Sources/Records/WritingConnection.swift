@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import Logging
 import SQLite
 import migrations
@@ -8,11 +6,10 @@ import migrations
 final class WritingConnection {
     let database: Database
     let rows: HistoryRows
-    /// The files that are open: what lies under their names must stay the same.
-    private var files: [WatchedFile]
+    private var files: WatchedFiles
 
     init(path: String) throws(RecordsError) {
-        files = [WatchedFile(path), WatchedFile("\(path)-wal")]
+        files = WatchedFiles([path, "\(path)-wal"])
         let migrator = Migrator(
             path: path, migrations: Store.migrations, applicationID: Store.applicationID)
         do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
@@ -94,47 +91,12 @@ final class WritingConnection {
     /// it, the next time. Outside of transactions.
     func emptyLog() { _ = try? database.checkpoint() }
 
-    /// A database that was moved or deleted under a running program would go on taking writes that nobody ever finds.
-    func checkFiles() throws(RecordsError) {
-        for place in files.indices {
-            let found = FileIdentity(files[place].path)
-            // The log is made with the first write.
-            guard let known = files[place].known else {
-                files[place].known = found
-                continue
-            }
-            guard found == known else { throw .lost(files[place].name) }
-        }
-    }
+    func checkFiles() throws(RecordsError) { try files.check() }
 }
 
 extension HistoryEvent {
     var isOpening: Bool {
         if case .opened = self { true } else { false }
-    }
-}
-
-/// Looked at twice for each commit: the name is kept as the system takes it.
-private struct WatchedFile {
-    let name: String
-    let path: ContiguousArray<CChar>
-    var known: FileIdentity?
-
-    init(_ name: String) {
-        self.name = name
-        path = name.utf8CString
-    }
-}
-
-private struct FileIdentity: Equatable {
-    private var device: UInt64 = 0
-    private var number: UInt64 = 0
-
-    init?(_ path: ContiguousArray<CChar>) {
-        let result = path.withUnsafeBufferPointer {
-            goproxy_file_identity($0.baseAddress!, &device, &number)
-        }
-        guard result == 0 else { return nil }
     }
 }
 
@@ -158,11 +120,5 @@ extension RecordsError {
             self.init(reason.code, message, hint: reason.hint, isFull: reason.isFull)
         case .system: self.init(.io, message)
         }
-    }
-
-    static func lost(_ name: String) -> RecordsError {
-        RecordsError(
-            .io, "\(name): was moved, replaced or deleted while it was open: nothing more is written",
-            hint: "put the file back, or stop the server and restore a backup", isLoss: true)
     }
 }

@@ -30,10 +30,10 @@ struct Budget {
         waits: 40)  // 4 to 10
 
     static let serverConnection = Budget(
-        allocations: 20,  // 12 and 13, of which the writer makes 8
-        libraries: 100,  // 65 to 78, most of them SQLite's
-        retains: 220,  // 153 and 160
-        calls: 60,  // 37 to 41
+        allocations: 12,  // 7.3 and 8.3
+        libraries: 60,  // 39 to 40, most of them SQLite's
+        retains: 190,  // 126 and 136
+        calls: 37,  // 21 and 26
         waits: 30)  // 9 to 12
 
     static let nodeConnection = Budget(

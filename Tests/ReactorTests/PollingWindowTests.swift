@@ -1,5 +1,5 @@
-import Reactor
 import Testing
+import Threads
 
 @Suite struct PollingWindowTests {
     private let short = PollingWindow.shortNanoseconds
@@ -90,5 +90,14 @@ import Testing
             window.waited(short)
         }
         #expect(looks <= 3_200 / 30)
+    }
+
+    @Test func `what is short is said at the start`() {
+        var window = PollingWindow(shortNanoseconds: 2 * short)
+        for _ in 0..<8 { window.waited(2 * short) }
+        #expect(window.isOpen)
+        window.waited(long)
+        for _ in 0..<100 { window.waited(2 * short + 1) }
+        #expect(!window.isOpen)
     }
 }

@@ -13,9 +13,11 @@ func runHistory(_ directory: String) throws -> Never {
     let store = try Store.open(directory: directory, server: "crash")
     guard let slots = store.takeSlots() else { exit(1) }
     let log = store.history
+    let recorded = Atomic<UInt64>(0)
     let durable = Atomic<UInt64>(0)
     log.onOutcome = { outcome in
         switch outcome {
+        case .recorded(let through): recorded.store(through, ordering: .releasing)
         case .durable(let through): durable.store(through, ordering: .releasing)
         case .failed, .healed: exit(1)
         }
@@ -37,7 +39,8 @@ func runHistory(_ directory: String) throws -> Never {
         let now = Monotonic.nanoseconds
         var lines = ""
         let through = durable.load(ordering: .acquiring)
-        while let first = opening.first, first.ticket <= through {
+        let openedThrough = max(through, recorded.load(ordering: .acquiring))
+        while let first = opening.first, first.ticket <= openedThrough {
             lines += "opened \(opening.removeFirst().id)\n"
         }
         while let first = closing.first, first.ticket <= through {

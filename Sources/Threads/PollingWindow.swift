@@ -1,4 +1,4 @@
-/// Whether a loop should look for events for a short while before it sleeps, and for how long.
+/// Whether a thread should look for events for a short while before it sleeps, and for how long.
 ///
 /// Waking a processor that sleeps costs some 20 µs on a virtual machine: an echo through a tunnel wakes six, and takes 140 µs of which
 /// 100 are that. A loop that looks again instead is there when the next event comes. That is worth its processor time only while
@@ -30,15 +30,19 @@ package struct PollingWindow: Sendable {
     /// Then it is not tried again too soon.
     private static let closed = -24
 
+    private let shortNanoseconds: UInt64
     private var earned = 0
 
-    package init() {}
+    /// What a short wait is. It should be no less than what two who both sleep take to answer each other.
+    package init(shortNanoseconds: UInt64 = PollingWindow.shortNanoseconds) {
+        self.shortNanoseconds = shortNanoseconds
+    }
 
     package var isOpen: Bool { earned >= Self.needed }
 
     /// A wait has come to its end with an event.
     package mutating func waited(_ nanoseconds: UInt64) {
-        if nanoseconds <= Self.shortNanoseconds {
+        if nanoseconds <= shortNanoseconds {
             earned = min(earned + 1, Self.most)
         } else {
             earned = min(earned, nanoseconds < Self.longNanoseconds ? max(earned - 1, 0) : 0)
