@@ -22,6 +22,7 @@ extension Doctor {
         }
         settings(facts)
         space(facts)
+        journal(facts)
         chain(facts)
         backups(facts)
     }
@@ -56,6 +57,20 @@ extension Doctor {
                 "size", "\(detail); free pages are not given back (auto_vacuum \(facts.autoVacuum))",
                 "stop the server, goproxy-admin backup FILE, goproxy-admin restore FILE")
         }
+    }
+
+    /// What is on disk and not in the database yet: for a moment only, while a server runs.
+    private mutating func journal(_ facts: DatabaseFacts) {
+        if facts.strangeOpenings > 0 {
+            warn(
+                "journal", "openings.journal holds \(facts.strangeOpenings) openings of another database",
+                "the server's next start keeps the file aside: put it beside the database that it belongs to")
+        }
+        guard facts.waitingOpenings > 0, holder == nil else { return }
+        warn(
+            "journal",
+            "openings.journal holds \(facts.waitingOpenings) openings that the database does not have yet",
+            "the server's next start takes them; keep the file with the database until then")
     }
 
     private mutating func chain(_ facts: DatabaseFacts) {

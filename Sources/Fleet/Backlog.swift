@@ -9,6 +9,11 @@ struct Backlog<Element> {
         for place in start..<elements.count { if let next = elements[place] { body(next.element) } }
     }
 
+    mutating func shrink() {
+        elements = elements[start...].map { $0 }
+        start = 0
+    }
+
     mutating func append(_ element: Element, ticket: UInt64) { elements.append((ticket, element)) }
 
     mutating func popFirst(through ticket: UInt64) -> Element? {

@@ -63,6 +63,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     /// A commit has been under way for longer than anybody waits.
     private var isHanging = false
     private static let hangNanoseconds: UInt64 = 5_000_000_000
+    private var crowd = Crowd()
     /// Of the fleet, so far.
     private var changes: UInt64 = 0
     /// Wall clock less monotonic clock.
@@ -193,6 +194,19 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     private func endIsDurable(_ entry: ConnectionEntry) {
         ending[entry.id] = nil
         if let slot = entry.slot { slots.free(slot) } else { slots.forgetWithoutSlot(entry.id) }
+        guard crowd.hasLeft(remaining: open.count + ending.count) else { return }
+        loop.giveBackMemory(after: Crowd.restNanoseconds) { [weak self] in self?.shrink() }
+    }
+
+    /// A crowd has gone: lists and tables become as large as what is in them.
+    private func shrink() {
+        open = Dictionary(uniqueKeysWithValues: open.map { $0 })
+        ending = Dictionary(uniqueKeysWithValues: ending.map { $0 })
+        if events.isEmpty { (events, newOpenings, newClosings) = ([], [], []) }
+        openings.shrink()
+        closings.shrink()
+        slots.shrink()
+        log.giveBackMemory()
     }
 
     /// What has passed through those whose end is not on disk, of these ids or of all.

@@ -81,8 +81,8 @@ extension Multiplexer {
         if states[index].pending.contains(.window) {
             guard out.room >= Frame.headerBytes + 4 else { return false }
             let increment = states[index].window.takeIncrement(
-                now: lastNow, roundTripNanoseconds: roundTripNanoseconds, pool: &growthPool,
-                reserved: orphanedBytes)
+                now: lastNow, roundTripNanoseconds: max(roundTripNanoseconds, leastRoundTripNanoseconds),
+                pool: &growthPool, reserved: orphanedBytes)
             if increment > 0 { _ = out.write(.window, id, UInt32(increment)) }
             states[index].pending.remove(.window)
         }

@@ -73,6 +73,7 @@ extension Multiplexer {
         // Slots are taken one after the other, so the table grows with what is used and not with a number on the wire.
         guard id.slot < maximumStreams, id.slot <= theirSlotsUsed else { throw .slotBeyondTable }
         let index = id.slot * 2 + 1
+        unpark(index)
         if index < states.count {
             guard !states[index].isLive else { throw .slotInUse }
         }
@@ -170,6 +171,7 @@ extension Multiplexer {
     private func receiveTally(_ frame: Frame) throws(Violation) -> Event {
         let id = frame.stream
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
+        unpark(index)
         guard index < states.count, id.generation != 0,
             StreamID.generation(id.generation, isNoLaterThan: states[index].generation),
             !states[index].pending.contains(.open) || id.generation != states[index].generation
@@ -185,6 +187,7 @@ extension Multiplexer {
     private func expectedIndex(_ frame: Frame, lateCost: Int) throws(Violation) -> Int? {
         let id = frame.stream
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
+        if index >= states.count { unpark(index) }
         guard index < states.count, states[index].generation != 0 else { throw .neverOpened }
         let last = states[index].generation
         if last == id.generation, states[index].isLive {

@@ -22,8 +22,33 @@ extension Multiplexer {
     }
 
     func growTable(to index: Int) {
-        while states.count <= index { states.append(StreamState()) }
+        while states.count <= index {
+            states.append(StreamState())
+            if let generation = parked.popLast() { states[states.count - 1].generation = generation }
+        }
     }
+
+    /// Brings back a slot that `shrink` has put away: something names it.
+    func unpark(_ index: Int) {
+        if index >= states.count, index - states.count < parked.count { growTable(to: index) }
+    }
+
+    /// For when a crowd has gone: the slots at the table's end that serve no stream keep two bytes each, their generation. New
+    /// streams take the lowest slots from now on, so that the table stays short.
+    package func shrink() {
+        var count = states.count
+        while let last = states[..<count].last, !last.isLive, !last.isQueued, !last.isHeld || count & 1 == 0 {
+            // A slot of theirs that is not live is nobody's: their ends are told by id.
+            parked.append(last.generation)
+            count -= 1
+        }
+        guard count < states.count else { return }
+        states = ContiguousArray(states[..<count])
+        freeSlots.sort(by: >)
+    }
+
+    /// Slots with all that belongs to a stream.
+    package var tableSlots: Int { states.count }
 
     func begin(_ index: Int, generation: UInt16, sendFirst: Int, receiveFirst: Int, now: UInt64) {
         // The place in the queue of pending frames stays: it belongs to the slot.

@@ -1,17 +1,21 @@
 /// The protocol of one main link. See Mux.docc for the wire.
 ///
 /// One thread uses it. Every method is constant time, none allocates per frame (the slot table grows with the highest
-/// number of streams open at once and is kept). A `Violation` thrown by `receive` means: end the link.
+/// number of streams open at once, and is kept until `shrink`). A `Violation` thrown by `receive` means: end the link.
 package final class Multiplexer {
     package let role: Role
     package let maximumStreams: Int
     /// The shortest round trip seen; windows are sized by it.
     package internal(set) var roundTripNanoseconds = Credit.assumedRoundTripNanoseconds
+    /// Windows are sized by no shorter one than this: the owner's word on what the path is not the reason for.
+    package var leastRoundTripNanoseconds: UInt64 = 0
     package internal(set) var hasSentGoAway = false
     package internal(set) var hasReceivedGoAway = false
 
     /// Slots of both openers, interleaved: ours at even places, theirs at odd ones.
     var states = ContiguousArray<StreamState>()
+    /// Generations of the slots behind the table's end, the nearest last: what is left of them when a crowd has gone.
+    var parked = ContiguousArray<UInt16>()
     var freeSlots = ContiguousArray<Int32>()
     var ourSlotsUsed = 0
     var theirSlotsUsed = 0

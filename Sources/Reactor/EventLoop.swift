@@ -104,6 +104,12 @@ package final class EventLoop {
         return timer
     }
 
+    /// Tables become as large as what is in them.
+    func shrink() {
+        timers.shrink()
+        poller.shrink()
+    }
+
     package func cancel(_ timer: LoopTimer?) {
         guard let timer else { return }
         timers.remove(timer)

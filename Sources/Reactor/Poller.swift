@@ -26,6 +26,12 @@ package protocol Poller: AnyObject {
     func wait(deadline: UInt64?)
     /// Tells the handlers what `wait` found.
     func dispatch()
+    /// Lets go of memory for descriptors that are closed. Not within `dispatch`.
+    func shrink()
+}
+
+extension Poller {
+    package func shrink() {}
 }
 
 /// epoll(7). A descriptor and its registration's generation travel together in epoll's 64 bits, so an event for a
@@ -158,6 +164,13 @@ package final class EpollPoller: Poller {
     package func forget(_ number: Int32) {
         slots[Int(number)].handler = nil
         slots[Int(number)].generation &+= 1
+    }
+
+    /// Nothing that was found is still to be told, so generations may begin anew.
+    package func shrink() {
+        precondition(found == 0, "events are being told")
+        let used = (slots.lastIndex { $0.handler != nil } ?? -1) + 1
+        slots = Array(slots[..<used])
     }
 
     /// Stops watching a descriptor that stays open.

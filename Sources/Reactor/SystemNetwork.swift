@@ -4,7 +4,8 @@ import Glibc
 /// The machine's own network, for one loop.
 package final class SystemNetwork: Network {
     let poller: EpollPoller
-    package internal(set) weak var loop: EventLoop?
+    /// Unowned: the loop holds this network, and a weak reference would make every other one to the loop cost twice as much.
+    package internal(set) unowned var loop: EventLoop?
     /// Held back so that a client can be sent away when there are no descriptors left.
     private var spare: Int32
     /// Descriptors are given out lowest first, so the number of a new one says how many are open. The last tenth is kept

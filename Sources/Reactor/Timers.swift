@@ -32,6 +32,8 @@ struct TimerHeap {
 
     private var heap: [Entry] = []
 
+    mutating func shrink() { heap = heap.map { $0 } }
+
     var nextDeadline: UInt64? { heap.first?.deadline }
 
     mutating func insert(_ timer: LoopTimer) {

@@ -32,6 +32,9 @@ package protocol StreamTransport: AnyObject {
     /// Ends it at once: the other end sees a reset where the protocol has one.
     func reset()
     var peerAddress: SocketAddress? { get }
+    /// Nanoseconds since anything came from the other end's system, answers to the kernel's probes included, if it has still to
+    /// acknowledge something: then the path is silent, and not the other program. Nil: it has acknowledged all.
+    var pathSilence: UInt64? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
     /// How much the kernel may hold that it has not sent.
@@ -43,6 +46,7 @@ package protocol StreamTransport: AnyObject {
 }
 
 extension StreamTransport {
+    package var pathSilence: UInt64? { nil }
     package func limitUnsent(_ bytes: Int) {}
     package func keepAlive() {}
     package func tuneForBulk() {}

@@ -1,7 +1,7 @@
 import Glibc
 import SQLite
 
-/// A whole copy of the database in one file, made by any process that may read the folder, beside a server or alone.
+/// A whole copy of the database in one file, with the openings that are on disk before the database has them, made by any process that may read the folder, beside a server or alone.
 ///
 /// It reads, and writes nothing in the folder: the server neither opens a path that a client chose, nor needs the right to
 /// write there.
@@ -43,6 +43,8 @@ package struct Backup: Sendable {
             else { throw RecordsError(.invalid, "\(path): is the database itself") }
         }
         let (database, schema) = try opened(source)
+        // Before the copy: what has left the journal then is in the database.
+        let openings = try OpeningJournal.read(OpeningJournal.path(directory))
         // Of this process alone; a name that an earlier one left is not followed.
         let part = "\(path).part.\(getpid())"
         unlink(part)
@@ -52,6 +54,7 @@ package struct Backup: Sendable {
                 hint: error.isFull ? "make room, or name a file on another disk" : nil)
         }
         defer { unlink(part) }
+        try OpeningJournal.take(openings, intoCopy: part)
         try check(part)
         guard lstat(part, &status) == 0 else { throw .system(part, "cannot look at it") }
         let backup = Backup(path: path, bytes: Int64(status.st_size), schema: schema)

@@ -1,3 +1,4 @@
+import CLinux
 import Logging
 import SQLite
 
@@ -54,8 +55,9 @@ final class Committer {
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
         directory = opening.directory
-        journal =
-            opening.lifecycle == nil ? nil : JournalThread(directory: opening.directory, log: log)
+        journal = recovery.started.flatMap {
+            JournalThread(directory: opening.directory, mark: $0, log: log)
+        }
         let heads = connection.rows.chains.heads
         if journal != nil { log.beginJournal(lastRoute: heads.routes.id, lastOpening: heads.opened.id) }
     }
@@ -97,6 +99,13 @@ final class Committer {
         }
         if failure == nil { sealIfDue() }
         watch()
+        if !hasWork, log.takeMemoryWish() {
+            events = []
+            position = 0
+            connection.database.giveBackMemory()
+            // The allocator would keep it.
+            _ = malloc_trim(0)
+        }
         return hasWork || position < events.count
     }
 

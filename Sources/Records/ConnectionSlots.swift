@@ -109,6 +109,13 @@ package final class ConnectionSlots {
         vacant.append(Int32(slot.index))
     }
 
+    /// The file's pages leave this process, not the file: those that are used again come back by themselves. The lowest slots are
+    /// given first from now on.
+    package func shrink() {
+        vacant.sort(by: >)
+        madvise(base, Self.fileBytesLimit, MADV_DONTNEED)
+    }
+
     /// A connection that runs although `take` failed: nobody counts for it, but a start after a crash must close it too.
     package func followWithoutSlot(_ id: Int64) {
         withoutSlot.insert(id)

@@ -31,6 +31,10 @@ package struct DatabaseFacts: Sendable {
     /// The seal of a pruning that was begun and has not ended.
     package var unfinishedPruning: Int64?
 
+    /// In `openings.journal` and not in the database yet; and such as are of another database.
+    package var waitingOpenings = 0
+    package var strangeOpenings = 0
+
     package static var sqliteVersion: String { Database.sqliteVersion }
 
     package init(path: String) throws(RecordsError) {
@@ -41,6 +45,9 @@ package struct DatabaseFacts: Sendable {
         } catch {
             throw RecordsError(RecordsError(error).code, "\(path): \(error)")
         }
+        guard schema > 1, faults.isEmpty else { return }
+        let journal = try OpeningJournal.read(OpeningJournal.path(Backup.folder(of: path)))
+        (waitingOpenings, strangeOpenings) = try OpeningJournal.waiting(journal, in: database)
     }
 
     private mutating func read(_ database: Database) throws(SQLiteError) {

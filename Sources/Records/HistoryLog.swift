@@ -35,6 +35,7 @@ package final class HistoryLog: Sendable {
         var commits: UInt64 = 0
         var waiters: [Semaphore] = []
         var hasEndedWaits = false
+        var givesBackMemory = false
     }
 
     /// In a struct, a closure goes through the lock as it is; bare it would be wrapped anew each time it is read.
@@ -82,9 +83,9 @@ package final class HistoryLog: Sendable {
             for event in events {
                 Self.check(event, &state)
                 ticket += 1
-                if case .opened(let opening) = event, !state.journal.append(opening, ticket: ticket) {
-                    isUrgent = true
-                }
+                // What the database will not have must not be told as recorded.
+                guard !state.isClosed, case .opened(let opening) = event else { continue }
+                if !state.journal.append(opening, ticket: ticket) { isUrgent = true }
             }
             // The writer knows of what it has not taken; it is told again only when somebody waits for it.
             let rings = isUrgent ? !state.isUrgent : state.events.isEmpty && !state.isAttended
@@ -96,6 +97,21 @@ package final class HistoryLog: Sendable {
         if ringsJournal { journalBell.post() }
         if rings { bell.post() }
         return ticket
+    }
+
+    /// A crowd has gone: the writer lets go of what it keeps for the next one.
+    package func giveBackMemory() {
+        state.withLock { $0.givesBackMemory = true }
+        bell.post()
+    }
+
+    /// Whether `giveBackMemory` was called; once for each time.
+    func takeMemoryWish() -> Bool {
+        state.withLock { state in
+            defer { state.givesBackMemory = false }
+            if state.givesBackMemory, state.events.isEmpty { state.events = [] }
+            return state.givesBackMemory
+        }
     }
 
     /// The chain is in the order of the ids. Events out of order are a fault of ours.
@@ -216,15 +232,17 @@ extension HistoryLog {
         }
     }
 
+    /// What was taken last is on disk; nobody has been told yet.
+    func journalIsOnDisk() { state.withLock { $0.journal.isOnDisk() } }
+
     /// What was taken last is on disk, and who waits for it has been told; or it is not, and the database must have it.
-    func endJournalWrite(isDone: Bool) {
-        let (wakes, rings) = state.withLock { state in
-            let wakes = state.journal.endWrite(isDone: isDone)
-            if !isDone { state.isUrgent = true }
-            return (wakes, !isDone)
+    func endJournalWrite(_ outcome: JournalQueue.Outcome) {
+        let wakes = state.withLock { state in
+            if outcome != .done { state.isUrgent = true }
+            return state.journal.endWrite(outcome)
         }
         if wakes { journalIsIdle.post() }
-        if rings { bell.post() }
+        if outcome != .done { bell.post() }
     }
 
     /// The database has all up to this ticket on disk, and writes.

@@ -1,6 +1,6 @@
 /// Openings between the log and the journal, and whether it may take them. A value, under the log's lock.
 ///
-///     append ─► waiting ─take─► being written ─endWrite─► recorded
+///     append ─► waiting ─take─► being written ─isOnDisk─► recorded ─endWrite─► told
 ///                  └────────────┴──────── wrote, or drop: the database was first ─► gone
 struct JournalQueue {
     /// What to write at once.
@@ -11,13 +11,25 @@ struct JournalQueue {
         let written: Int64
     }
 
+    enum Outcome {
+        case done
+        /// The database has to write first.
+        case full
+        /// There is no journal any more.
+        case failed
+    }
+
     private enum State {
         /// There is no journal, or none any more.
         case none
         case ready
-        /// Until the database has written again: it does not write, or the journal could not.
+        /// Until the database has written again: it does not write, the journal was full, or there is a crowd.
         case held
     }
+
+    /// With more openings than this waiting at once the database takes them as soon as it can: one sync is shared by many then, and
+    /// two files that are synced side by side wait for each other.
+    private static let crowd = 8
 
     private var state = State.none
     private var waiting: [(ticket: UInt64, opening: Opened)] = []
@@ -43,6 +55,7 @@ struct JournalQueue {
     mutating func append(_ opening: Opened, ticket: UInt64) -> Bool {
         guard state != .none else { return false }
         waiting.append((ticket, opening))
+        if waiting.count > Self.crowd, state == .ready { state = .held }
         return state == .ready && opening.route <= lastRoute
     }
 
@@ -62,7 +75,7 @@ struct JournalQueue {
         guard state == .ready else { return nil }
         var through: UInt64 = 0
         for (ticket, opening) in waiting {
-            guard opening.route <= lastRoute, openings.count < OpeningJournal.largestBatch else { break }
+            guard opening.route <= lastRoute, openings.count < OpeningJournal.openingsPerBlock else { break }
             openings.append(opening)
             through = ticket
         }
@@ -72,13 +85,20 @@ struct JournalQueue {
         return Batch(through: through, written: lastOpening)
     }
 
+    /// The batch is on disk. Before anybody is told: who is told sends the next ones, and these are no crowd with them.
+    mutating func isOnDisk() {
+        guard let writing else { return }
+        recorded = writing
+        drop(through: writing)
+    }
+
     /// Answers whether somebody waits for it.
-    mutating func endWrite(isDone: Bool) -> Bool {
-        if let writing, isDone {
-            recorded = writing
-            drop(through: writing)
+    mutating func endWrite(_ outcome: Outcome) -> Bool {
+        switch outcome {
+        case .done: break
+        case .full: if state == .ready { state = .held }
+        case .failed: end()
         }
-        if !isDone, state == .ready { state = .held }
         writing = nil
         defer { isAwaited = false }
         return isAwaited
@@ -87,7 +107,7 @@ struct JournalQueue {
     mutating func wrote(through ticket: UInt64, lastRoute: Int64, lastOpening: Int64) {
         drop(through: ticket)
         (self.lastRoute, self.lastOpening) = (lastRoute, lastOpening)
-        if state == .held { state = .ready }
+        if state == .held, waiting.count <= Self.crowd { state = .ready }
     }
 
     /// Answers whether a write is under way, whose end has to be waited for.

@@ -2,45 +2,54 @@ import Digests
 import Glibc
 import SQLite
 
-/// `DIR/openings.journal`: openings that are on disk and not in the database yet. One write and one sync put a batch there, where a
+/// `DIR/openings.journal`: openings that are on disk and not in the database yet. One write and one sync put a few there, where a
 /// commit of SQLite also has its pages and their log to write; the database takes the same openings a moment later, many at once.
 ///
 /// A ring of blocks, each of them whole in itself:
 ///
-///     "gopxopen" │ how many openings │ SHA-256 of the number and the openings │ up to 72 openings of 7 words, big-endian
+///     "gopxopen" │ how many openings │ a note of the database: id, chain │ SHA-256 of that and the openings
+///     up to 72 openings of 7 words; all words big-endian
 ///
+/// The note is the one of this server's start. It tells whose openings these are: no other database has it, nor a copy that is older.
 /// A block is written anew only when the database has all that it tells of. So what a start has to add is each opening, of any
 /// block that is whole, whose id is above the last that the database has, in the order of the ids. A block that was cut by the end of
 /// the power is not whole, and nobody was told of it. One thread at a time.
 final class OpeningJournal {
     static let name = "openings.journal"
-    private static let blockBytes = 4_096
-    private static let openingBytes = 56
-    private static let digestAt = 16
-    private static let headBytes = digestAt + SHA256.bytes
+    static let blockBytes = 4_096
+    static let openingBytes = 56
+    static let digestAt = 32
+    static let headBytes = digestAt + SHA256.bytes
     static let openingsPerBlock = (blockBytes - headBytes) / openingBytes
     /// Of the commits that SQLite makes meanwhile, one takes 20 to 30 ms from the one before it; 200 batches were seen in that time.
     static let blocks = 512
     private static let bytes = blocks * blockBytes
-    /// Of one write.
-    static let largestBatch = 64 * openingsPerBlock
     /// Of what is free: on a disk with less there is no journal, and openings wait for the database's commit.
     private static let largestShare = 16
     /// "gopxopen"
-    private static let magic: UInt64 = 0x676f_7078_6f70_656e
+    static let magic: UInt64 = 0x676f_7078_6f70_656e
+
+    /// A row of `notes`.
+    struct Mark: Hashable {
+        let note: Int64
+        let chain: Int64
+    }
 
     private let descriptor: Int32
+    private let mark: Mark
     private var files: WatchedFiles
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: 64 * OpeningJournal.blockBytes, alignment: 4_096)
+    private let block = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: OpeningJournal.blockBytes, alignment: 4_096)
     private let digest = SHA256()
     /// The highest id in each block.
     private var highest = [Int64](repeating: 0, count: OpeningJournal.blocks)
     private var next = 0
 
+    static func path(_ directory: String) -> String { "\(directory)/\(name)" }
+
     /// Nil where there is no room, or none can be made. What the file holds must be in the database.
-    init?(directory: String) {
-        let path = "\(directory)/\(Self.name)"
+    init?(directory: String, mark: Mark) {
+        let path = Self.path(directory)
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { return nil }
         FolderOwner.give(descriptor, in: directory)
@@ -50,13 +59,14 @@ final class OpeningJournal {
             return nil
         }
         self.descriptor = descriptor
+        self.mark = mark
         let database = "\(directory)/\(Store.fileName)"
         files = WatchedFiles([path, database, "\(database)-wal"])
         guard (try? files.check()) != nil else { return nil }
     }
 
     deinit {
-        buffer.deallocate()
+        block.deallocate()
         close(descriptor)
     }
 
@@ -81,7 +91,7 @@ final class OpeningJournal {
 
     /// All that it held is in the database.
     static func clear(in directory: String) {
-        let descriptor = open("\(directory)/\(name)", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(path(directory), O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { return }
         _ = clear(descriptor)
         close(descriptor)
@@ -92,55 +102,49 @@ final class OpeningJournal {
     enum Failure: Error {
         /// The database has to take what is in the ring first.
         case full
+        /// Nothing is written to this file again: after a sync that failed the kernel may have forgotten pages, and answers the next
+        /// sync as if all were well.
         case records(RecordsError)
     }
 
-    /// On disk when it returns. `written`: the last opening that the database has on disk.
+    /// On disk when it returns: one block. `written`: the last opening that the database has on disk.
     func write(_ openings: [Opened], written: Int64) throws(Failure) {
-        let count = (openings.count + Self.openingsPerBlock - 1) / Self.openingsPerBlock
-        precondition(openings.count <= Self.largestBatch, "more openings than one write holds")
-        guard isFree(count, written) else { throw .full }
-        let first = next
-        for place in 0..<count {
-            let start = place * Self.openingsPerBlock
-            let part = openings[start..<min(start + Self.openingsPerBlock, openings.count)]
-            fill(UnsafeMutableRawBufferPointer(rebasing: buffer[(place * Self.blockBytes)...]), with: part)
-            highest[next] = part.last?.id ?? 0
-            next = (next + 1) % Self.blocks
-        }
+        precondition(openings.count <= Self.openingsPerBlock, "more openings than a block holds")
+        guard highest[next] <= written else { throw .full }
+        let place = next
+        highest[place] = openings.last?.id ?? 0
+        next = (next + 1) % Self.blocks
+        fill(with: openings)
         do throws(RecordsError) {
-            // Round the end of the ring.
-            let straight = min(count, Self.blocks - first)
-            try put(0..<straight, at: first)
-            try put(straight..<count, at: 0)
-            guard fdatasync(descriptor) == 0 else { throw .system(Self.name, "cannot sync it") }
+            try put(at: place)
+            try sync()
             // Moved away, it would be found by nobody.
             try files.check()
         } catch { throw .records(error) }
     }
 
-    private func isFree(_ count: Int, _ written: Int64) -> Bool {
-        (0..<count).allSatisfy { highest[(next + $0) % Self.blocks] <= written }
-    }
-
-    private func put(_ places: Range<Int>, at block: Int) throws(RecordsError) {
-        var start = places.lowerBound * Self.blockBytes
-        let end = places.upperBound * Self.blockBytes
-        var offset = block * Self.blockBytes
-        while start < end {
-            let count = pwrite(descriptor, buffer.baseAddress! + start, end - start, off_t(offset))
-            guard count > 0 else { throw .system(Self.name, "cannot write it") }
-            start += count
-            offset += count
+    private func sync() throws(RecordsError) {
+        while fdatasync(descriptor) != 0 {
+            guard errno == EINTR else { throw .system(Self.name, "cannot sync it") }
         }
     }
 
-    private func fill(_ block: UnsafeMutableRawBufferPointer, with openings: ArraySlice<Opened>) {
+    private func put(at place: Int) throws(RecordsError) {
+        var count = -1
+        repeat {
+            count = pwrite(descriptor, block.baseAddress, Self.blockBytes, off_t(place * Self.blockBytes))
+        } while count < 0 && errno == EINTR
+        guard count == Self.blockBytes else { throw .system(Self.name, "cannot write it") }
+    }
+
+    private func fill(with openings: [Opened]) {
         func put(_ word: UInt64, at offset: Int) {
             block.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt64.self)
         }
         put(Self.magic, at: 0)
         put(UInt64(openings.count), at: 8)
+        put(UInt64(bitPattern: mark.note), at: 16)
+        put(UInt64(bitPattern: mark.chain), at: 24)
         var offset = Self.headBytes
         for opening in openings {
             let client = opening.client
@@ -156,53 +160,7 @@ final class OpeningJournal {
         digest.add(UnsafeRawBufferPointer(rebasing: block[8..<Self.digestAt]))
         digest.add(UnsafeRawBufferPointer(rebasing: block[Self.headBytes..<offset]))
         digest.finish(into: (block.baseAddress! + Self.digestAt).assumingMemoryBound(to: UInt8.self))
-        // What an earlier batch left in the buffer.
+        // What an earlier batch left.
         if offset < Self.blockBytes { memset(block.baseAddress! + offset, 0, Self.blockBytes - offset) }
     }
-
-    // MARK: Reading
-
-    /// What the whole blocks tell of, above `last`, in the order of the ids; nothing where there is no such file.
-    static func read(_ directory: String, after last: Int64) -> [Opened] {
-        let descriptor = open("\(directory)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else { return [] }
-        defer { close(descriptor) }
-        var found: [Int64: Opened] = [:]
-        var block = [UInt8](repeating: 0, count: blockBytes)
-        for place in 0..<blocks {
-            guard pread(descriptor, &block, blockBytes, off_t(place * blockBytes)) == blockBytes else {
-                break
-            }
-            for opening in openings(in: block) where opening.id > last { found[opening.id] = opening }
-        }
-        return found.values.sorted { $0.id < $1.id }
-    }
-
-    private static func openings(in block: [UInt8]) -> [Opened] {
-        func word(_ offset: Int) -> UInt64 {
-            block.withUnsafeBytes {
-                UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-            }
-        }
-        guard word(0) == magic, (1...UInt64(openingsPerBlock)).contains(word(8)) else { return [] }
-        let end = headBytes + Int(word(8)) * openingBytes
-        guard
-            SHA256.digest(Array(block[8..<digestAt] + block[headBytes..<end]))
-                == Array(block[digestAt..<headBytes])
-        else { return [] }
-        return stride(from: headBytes, to: end, by: openingBytes).compactMap { offset in
-            let (id, route) = (Int64(bitPattern: word(offset)), Int64(bitPattern: word(offset + 8)))
-            let length = word(offset + 48) >> 16
-            guard id > 0, route > 0, length == 0 || length == 4 || length == 16 else { return nil }
-            return Opened(
-                id: id, route: route, at: Timestamp(microseconds: Int64(bitPattern: word(offset + 16))),
-                monotonicMicroseconds: Int64(bitPattern: word(offset + 24)),
-                client: ClientPlace(
-                    length: UInt8(length), high: word(offset + 32), low: word(offset + 40),
-                    port: UInt16(truncatingIfNeeded: word(offset + 48))))
-        }
-    }
 }
-
-/// What the journal in a data directory tells of: openings that the next start puts into the database, should it not have them.
-package func recordedOpenings(in directory: String) -> [Opened] { OpeningJournal.read(directory, after: 0) }

@@ -11,6 +11,8 @@ struct Recovery {
     /// The highest ids that were ever given.
     let lastConnection: Int64
     let lastRoute: Int64
+    /// The note of the server's start.
+    private(set) var started: OpeningJournal.Mark?
 
     /// Answers when all is on disk and the slot file may be emptied.
     init(_ connection: WritingConnection, directory: String, lifecycle: Lifecycle?) throws(RecordsError) {
@@ -32,8 +34,8 @@ struct Recovery {
                 events.append(.note(lifecycle.start(at: now, lastOpened: rows.chains.heads.opened.id)))
             }
         } catch { throw RecordsError(error) }
-        guard !events.isEmpty else { return }
-        _ = try connection.commit(events, events.indices, dropped: [], [])
+        if !events.isEmpty { _ = try connection.commit(events, events.indices, dropped: [], []) }
+        if lifecycle != nil { started = try Self.mark(database) }
     }
 
     // MARK: Connections
@@ -42,17 +44,24 @@ struct Recovery {
     private static func takeJournal(
         _ connection: WritingConnection, _ directory: String
     ) throws(RecordsError) {
-        let heads = connection.rows.chains.heads
-        let left = OpeningJournal.read(directory, after: heads.opened.id)
-        // Of a journal that belongs to another database nothing can be understood.
-        let known = left.filter { $0.route <= heads.routes.id }
-        if known.count < left.count {
-            Log.error("journal-is-strange", ("openings", left.count - known.count))
+        let content = try OpeningJournal.read(OpeningJournal.path(directory))
+        let taken = try OpeningJournal.take(content, into: connection)
+        if taken.count > 0 { Log.info("journal-taken", ("openings", taken.count)) }
+        guard taken.strange > 0 || content.isUnreadable else { return }
+        Log.error(
+            "journal-kept-aside", ("of-another-database", taken.strange),
+            ("unreadable", content.isUnreadable))
+        try OpeningJournal.setAside(in: directory, .now)
+    }
+
+    /// The last note, when a server starts.
+    private static func mark(_ database: Database) throws(RecordsError) -> OpeningJournal.Mark? {
+        try records { () throws(SQLiteError) in
+            try database.first("SELECT id, chain FROM notes ORDER BY id DESC LIMIT 1") {
+                (row) throws(SQLiteError) in
+                OpeningJournal.Mark(note: try row.integer(0), chain: try row.integer(1))
+            }
         }
-        guard !known.isEmpty else { return }
-        let events = known.map(HistoryEvent.opened)
-        _ = try connection.commit(events, events.indices, dropped: [], [])
-        Log.info("journal-taken", ("openings", known.count))
     }
 
     private func closings(_ lastAlive: Timestamp) throws(SQLiteError) -> [Closed] {

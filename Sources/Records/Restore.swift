@@ -27,7 +27,6 @@ package struct Restore: Sendable {
         let replaced = try exchange(path, with: part, now)
         // The connections in it are not those of this database.
         unlink("\(directory)/\(Self.slots)")
-        unlink("\(directory)/\(OpeningJournal.name)")
         try records { () throws(SQLiteError) in try Database.sync(directory) }
         let store = try Store.open(directory: directory, lock: lock)
         defer { store.close() }
@@ -39,15 +38,18 @@ package struct Restore: Sendable {
 
     static let slots = SlotFile.name
 
-    /// Through SQLite, so that a log that lies beside the backup is in the copy.
+    /// Through SQLite, so that a log that lies beside the backup is in the copy, and so are the openings of a journal beside it.
     private static func copy(
         _ backup: String, to part: String
     ) throws(RecordsError) -> (schema: Int, knownUntil: Timestamp) {
         let (database, schema) = try Backup.opened(backup)
+        // Of one that was kept aside by an earlier exchange.
+        let openings = try OpeningJournal.read(OpeningJournal.beside(backup))
         try records { () throws(SQLiteError) in try database.copy(into: part) }
         do throws(RecordsError) {
+            try OpeningJournal.take(openings, intoCopy: part)
             try Backup.check(part)
-            return (schema, try lastTime(database, schema))
+            return (schema, try lastTime(Backup.opened(part).database, schema))
         } catch {
             unlink(part)
             throw error
@@ -105,7 +107,7 @@ package struct Restore: Sendable {
             guard lstat(aside, &other) == 0, other.st_ino == status.st_ino, other.st_dev == status.st_dev
             else { continue }
             // Not over a log that is there: then this one had not been moved.
-            if access("\(path)-wal", F_OK) != 0 { rename("\(aside)-wal", "\(path)-wal") }
+            for (file, aside) in companions(path, aside) where access(file, F_OK) != 0 { rename(aside, file) }
             unlink(aside)
         }
     }
@@ -129,15 +131,24 @@ package struct Restore: Sendable {
         return aside
     }
 
+    /// With the openings that it does not have yet: those of the journal are of this database alone.
     private static func moveLog(of path: String, to aside: String) throws(RecordsError) {
         unlink("\(path)-shm")
-        guard rename("\(path)-wal", "\(aside)-wal") == 0 || errno == ENOENT else {
-            throw .system("\(path)-wal", "cannot keep the log")
+        for (file, aside) in companions(path, aside) {
+            guard rename(file, aside) == 0 || errno == ENOENT else { throw .system(file, "cannot keep it") }
         }
     }
 
+    /// What belongs to a database, and its names when that is kept aside.
+    private static func companions(_ path: String, _ aside: String) -> [(file: String, aside: String)] {
+        [
+            ("\(path)-wal", "\(aside)-wal"),
+            (OpeningJournal.path(Backup.folder(of: path)), "\(aside)\(OpeningJournal.suffix)"),
+        ]
+    }
+
     /// `20260822T091403Z`
-    private static func stamp(_ time: Timestamp) -> String {
+    static func stamp(_ time: Timestamp) -> String {
         time.description.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
     }
 }

@@ -122,6 +122,9 @@ package final class Database {
         try rows(sql, values, row)
     }
 
+    /// Lets go of cached pages; those that are needed again are read again.
+    package func giveBackMemory() { sqlite3_db_release_memory(handle) }
+
     package var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
 
     /// Whether a transaction is open. SQLite itself ends one on some failures (full disk, I/O error).

@@ -22,6 +22,10 @@ package struct LinkEnd: Equatable, Sendable {
 // Signs of life, last words, the end.
 extension MainLink {
     // MARK: Signs of life
+    //
+    //     silent for, in s   15      28      30          45                      60
+    //     the kernel         probe   probe   ┊ sends the question again and again ┊
+    //     this program                       asks        no answer: over          not even acknowledged: over
 
     /// Silence after which this end asks. One end's question and the other's answer are a sign of life for both, so one asks:
     /// the server, whose questions of a second leave together, so that the answers come together too. A node asks when it was
@@ -30,16 +34,18 @@ extension MainLink {
         settings.pingAfter + (peer.hasAuthority ? 0 : settings.pingPatience)
     }
 
-    /// Begins to watch for silence. The other end is asked after 15 s (or at the whole second after that) and given up after 45.
+    /// Begins to watch for silence. The other end is asked after 30 s (or at the whole second after that) and given up after 45.
+    /// Once is enough: TCP sends a question again until it is acknowledged, and a second one could only wait behind it.
     func watch() { lookAgain(after: askAfter) }
 
-    private func lookAgain(after nanoseconds: UInt64, isLast: Bool = false) {
-        let look = { [weak self] in
-            guard let self, let due = keepalive?.deadline else { return }
+    private func lookAgain(after nanoseconds: UInt64, exactly: Bool = false) {
+        // Unowned, and cancelled when the link goes: the first weak reference would make every other one cost twice as much.
+        let look = { [unowned self] in
+            guard let due = keepalive?.deadline else { return }
             self.look(due: due)
         }
         keepalive =
-            isLast
+            exactly
             ? loop.schedule(after: nanoseconds, look) : loop.scheduleBySecond(after: nanoseconds, look)
     }
 
@@ -47,23 +53,42 @@ extension MainLink {
         records.tick(nowNanoseconds: loop.now)
         for sub in subConnections { sub?.sweep(now: loop.now, halfClosedIdle: settings.halfClosedIdle) }
         // This program itself was stopped (a suspended machine, a debugger): the silence is ours. Ask, and give 3 s.
-        if loop.now - due > 3_000_000_000 {
+        let wasStopped = loop.now - due > 3_000_000_000
+        if wasStopped {
             // The monotonic clock begins with the machine: it may be younger than 45 s.
             let soon = loop.now + 3_000_000_000
             lastHeard = max(lastHeard, soon - min(settings.deadAfter, soon))
         }
         let silence = loop.now - min(lastHeard, loop.now)
         if silence >= settings.deadAfter {
+            let wait = waitForPath()
+            if wait > 0 { return lookAgain(after: wait, exactly: true) }
             return end(LinkEnd(word: .timeout, detail: "nothing heard for \(silence / 1_000_000_000) s"))
         }
-        if silence >= askAfter {
-            multiplexer.ping(now: loop.now)
-            schedule()
-            let left = settings.deadAfter - silence
-            lookAgain(after: min(left, settings.pingAfter), isLast: left <= settings.pingAfter)
-        } else {
-            lookAgain(after: askAfter - silence)
-        }
+        guard silence >= askAfter else { return lookAgain(after: askAfter - silence) }
+        multiplexer.ping(now: loop.now)
+        isAsking = true
+        patience = wasStopped ? 0 : settings.pathPatience
+        schedule()
+        lookAgain(after: settings.deadAfter - silence, exactly: true)
+    }
+
+    /// What may still pass before a link is given up whose question has not been answered. If it has been acknowledged the other
+    /// program hangs: nothing. If not, it is the path, and that may have worked later than the other end's last word: the
+    /// kernel has asked more often.
+    private func waitForPath() -> UInt64 {
+        guard let pathSilence = transport.pathSilence, pathSilence < settings.deadAfter else { return 0 }
+        let wait = min(patience, settings.deadAfter - pathSilence)
+        patience -= wait
+        return wait
+    }
+
+    /// The other end has answered: the next look is when it is to be asked again.
+    func answered() {
+        guard isAsking else { return }
+        isAsking = false
+        loop.cancel(keepalive)
+        lookAgain(after: askAfter)
     }
 
     // MARK: Control and the end
@@ -109,8 +134,7 @@ extension MainLink {
     func closeOrderly() {
         isClosing = true
         // Long enough for the last words to arrive; a peer that does not close by then is left.
-        closeTimer = loop.schedule(after: Self.closeTimeout) { [weak self] in
-            guard let self else { return }
+        closeTimer = loop.schedule(after: Self.closeTimeout) { [unowned self] in
             end(closeEnd)
         }
         schedule()

@@ -6,10 +6,10 @@ import TLS
 
 // What arrives on a link, up to the sub-connections.
 extension MainLink {
-    func receive() {
+    func receive(most: Int) {
         guard transport.isReadable, output.count < Self.outputLimit else { return }
         let scratch = loop.scratch
-        scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: scratch.input.count)
+        scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: most)
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
         case .bytes(let count):
             lastHeard = loop.now
@@ -114,7 +114,7 @@ extension MainLink {
         case .refused(let mapping, let reason): peer.recorder?.refused(reason, mapping: mapping, of: peer)
         case .control(let message): try peer.received(message, on: self)
         case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
-        case .pong: break
+        case .pong: answered()
         case .goAway(let reason, let milliseconds):
             goAwayReceived = reason
             peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)

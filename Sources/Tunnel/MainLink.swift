@@ -29,6 +29,7 @@ package final class MainLink: TransportHandler, TurnWork {
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
     private var crowd = Crowd()
+    var talk = Talk()
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -46,6 +47,10 @@ package final class MainLink: TransportHandler, TurnWork {
     package internal(set) var isOver = false
     var lastHeard: UInt64
     var keepalive: LoopTimer?
+    /// A question of `look` has not been answered yet.
+    var isAsking = false
+    /// What is left of `pathPatience`.
+    var patience: UInt64 = 0
     var closeTimer: LoopTimer?
     var drainedAfterClose = 0
     var goAwayReceived: GoAwayReason?
@@ -55,6 +60,11 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// Bytes that a sub-connection may read in its turn: eight full records.
     private static let quantum = 8 * Frame.maximumPayloadBytes
+    /// While somebody talks: what is sealed in a turn, and what is taken from the link.
+    static let shortTurn = 32 << 10
+    /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
+    /// the path: with 256 KiB a transfer had no credit in a fifth of them.
+    private static let leastRoundTrip: UInt64 = 1_000_000
     /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
     private static let sparseQuantum = Frame.maximumPayloadBytes
     /// For the last words to arrive; a revoked link is gone within this time whatever the other end does.
@@ -77,6 +87,12 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
         remoteAddress = transport.peerAddress
         lastHeard = loop.now
+    }
+
+    deinit {
+        loop.cancel(keepalive)
+        loop.cancel(awaitedTimer)
+        loop.cancel(closeTimer)
     }
 
     /// Begins: reads what the handshake left, measures the round trip, watches for silence.
@@ -139,7 +155,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     func ended(_ sub: SubConnection, fromSocket: UInt64, toSocket: UInt64) {
         let place = place(of: sub.stream)
-        if subConnections[place] === sub {
+        if place < subConnections.count, subConnections[place] === sub {
             subConnections[place] = nil
         } else {
             lingering[sub.stream.rawValue] = nil
@@ -149,8 +165,17 @@ package final class MainLink: TransportHandler, TurnWork {
             multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
         }
         multiplexer.release(sub.stream)
-        if crowd.hasLeft(remaining: openStreams) { loop.giveBackMemory(after: Crowd.restNanoseconds) }
+        if crowd.hasLeft(remaining: openStreams) {
+            loop.giveBackMemory(after: Crowd.restNanoseconds) { [weak self] in self?.shrink() }
+        }
         if !isOver { schedule() } else if lingering.isEmpty { peer.finished(self) }
+    }
+
+    /// A crowd has gone: what is kept by slot goes too.
+    private func shrink() {
+        multiplexer.shrink()
+        let used = (subConnections.lastIndex { $0 != nil } ?? -1) + 1
+        subConnections = ContiguousArray(subConnections[..<used])
     }
 
     /// Its sub-connection is over; `tally` is what the other end has said of it.
@@ -176,8 +201,7 @@ package final class MainLink: TransportHandler, TurnWork {
 
     private func watchAwaited() {
         guard let deadline = awaited.nextDeadline else { return awaitedTimer = nil }
-        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [weak self] in
-            guard let self else { return }
+        awaitedTimer = loop.schedule(after: deadline - min(loop.now, deadline)) { [unowned self] in
             awaited.expire(now: loop.now)
             watchAwaited()
             schedule()
@@ -239,7 +263,9 @@ package final class MainLink: TransportHandler, TurnWork {
         isScheduled = false
         guard !isOver else { return }
         defer { tellStreams() }
-        receive()
+        let isTalking = talk.isOn(now: loop.now)
+        multiplexer.leastRoundTripNanoseconds = isTalking ? 0 : Self.leastRoundTrip
+        receive(most: isTalking ? Self.shortTurn : Scratch.bytes)
         guard !isOver else { return }
         measureRoundTrip()
         if hasSaidGoodbye {
@@ -248,7 +274,7 @@ package final class MainLink: TransportHandler, TurnWork {
         }
         var stage = RecordStage(scratch: loop.scratch, records: records, multiplexer: multiplexer)
         stage.takeDueFrames()
-        if !isClosing { readReady(&stage) }
+        if !isClosing { readReady(&stage, most: isTalking ? Self.shortTurn : settings.linkQueueBytes) }
         stage.takeDueFrames()
         stage.seal()
         if let failure = stage.failure { return end(LinkEnd(word: .lost, detail: failure)) }
@@ -278,9 +304,9 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue
     /// is full. By bytes, not by turns: what the queue's end cut off a turn, or an empty socket, is still owed.
-    private func readReady(_ stage: inout RecordStage) {
+    private func readReady(_ stage: inout RecordStage, most: Int) {
         var bulkTurns = bulk.count
-        let queueBytes = drainRate.queueBytes(most: settings.linkQueueBytes)
+        let queueBytes = drainRate.queueBytes(most: min(most, settings.linkQueueBytes))
         while output.count < queueBytes, stage.failure == nil {
             if let sub = sparse.popFirst() {
                 sub.isInReadyList = false

@@ -20,6 +20,7 @@ package final class SubConnection: TransportHandler {
     var allowance = 0
     /// The link's queue was full in the middle of its turn.
     var isCut = false
+    private var speaker = Talk.Speaker()
 
     /// It holds this one until `ended`, so neither outlives the end of the other's work. Strong: an unowned one is counted at each use.
     private let link: MainLink
@@ -149,6 +150,7 @@ package final class SubConnection: TransportHandler {
         case .bytes(let count):
             stage.commit(count, of: stream)
             allowance -= count
+            if speaker.said(count, now: link.loop.now) { link.talk.heard(now: link.loop.now) }
             fromSocket += UInt64(count)
             lastMoved = link.loop.now
             noteTotals()

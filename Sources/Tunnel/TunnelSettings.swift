@@ -8,8 +8,10 @@ package struct TunnelSettings: Sendable {
     /// For TLS and HELLO together; longer is only of use to somebody who holds connections open.
     package var handshakeTimeout: UInt64 = 5_000_000_000
     /// Silence after which an end asks for a sign of life, and after which it gives the link up.
-    package var pingAfter: UInt64 = 15_000_000_000
+    package var pingAfter: UInt64 = 30_000_000_000
     package var deadAfter: UInt64 = 45_000_000_000
+    /// How much later if the question has not even been acknowledged, and the path worked meanwhile.
+    package var pathPatience: UInt64 = 15_000_000_000
     /// How much later than the server a node asks. More than the second by which a question may be late, and its way.
     package var pingPatience: UInt64 = 3_000_000_000
     /// A sub-connection with one direction ended and nothing moving in the other.

@@ -3,8 +3,9 @@ import Charts
 import Glibc
 
 struct FleetRest {
-    /// Twice the time in which each link asks for a sign of life: links that came up together ask together.
-    static let seconds = 30.0
+    /// The time in which each link asks for a sign of life, to the whole second after 30: links that came up together ask together,
+    /// so less than that may hear of all of them or of none.
+    static let seconds = 31.0
     /// What a thousand nodes may cost, in per cent of a core.
     static let goalPercent = 0.1
 

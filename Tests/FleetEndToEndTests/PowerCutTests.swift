@@ -66,7 +66,7 @@ struct PowerCutTests {
             )
         }
         // The next start takes these.
-        let recorded = Records.recordedOpenings(in: folder.path).map { UInt32($0.client.high >> 32) }
+        let recorded = try Records.recordedOpenings(in: folder.path).map { UInt32($0.client.high >> 32) }
         let lost = said.subtracting(rows.map(\.client) + recorded)
         guard lost.isEmpty else {
             throw Failure("\(lost.count) of \(said.count) that passed a byte are lost")

@@ -47,6 +47,31 @@ import Testing
         #expect(sent == 256 << 10)
     }
 
+    @Test func `windows are sized by no shorter round trip than the owner says`() throws {
+        let pair = Pair()
+        let id = try pair.open()
+        pair.other.ping(now: pair.now)
+        pair.now += 50_000
+        try pair.exchange()
+        #expect(try settle(id, pair) == 256 << 10)
+        pair.other.leastRoundTripNanoseconds = 1_000_000
+        #expect((1 << 20...2 << 20).contains(try settle(id, pair)))
+        pair.other.leastRoundTripNanoseconds = 0
+        #expect(try settle(id, pair) == 256 << 10)
+    }
+
+    /// Moves bytes at 1 GB/s for a while; answers how large the window is then.
+    private func settle(_ id: StreamID, _ pair: Pair) throws -> Int {
+        var size = 0
+        for _ in 0..<40 {
+            size = try pair.send(id, from: pair.one)
+            pair.now += UInt64(size)
+            pair.other.consumed(id, size, now: pair.now)
+            try pair.exchange()
+        }
+        return size
+    }
+
     @Test func `the growth of a stream that has finished serves the others`() throws {
         let pair = Pair()
         let ids = try (0..<4).map { _ in try pair.open() }

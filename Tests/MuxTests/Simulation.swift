@@ -78,7 +78,9 @@ final class Simulation {
                 end.releaseIfDone(stream)
             }
         case 92..<94: if let stream = anyStream(end), !stream.call.isFiller { giveUpRest(end, stream) }
-        case 94: resetBoth()
+        case 94:
+            resetBoth()
+            end.mux.shrink()
         case 95..<97: if end.mux.ping(now: now) { end.pingsSent += 1 }
         case 97: if end.controlSent < 8 { end.sendControl(bytes: random.size(bits: 16)) }
         case 98: if random.oneIn(8) { goAway(end) }

@@ -77,6 +77,31 @@ import Testing
         server.close()
     }
 
+    @Test func `a crowd of connections leaves, memory goes back, and those that stay and come go on`() throws
+    {
+        let listener = try listen()
+        defer { listener.close() }
+        var crowd: [Recorder] = []
+        for count in 1...60 {
+            crowd.append(try connect(listener.address))
+            try #require(real.until { listener.accepted.count == count })
+        }
+        let (first, last) = (crowd.removeFirst(), crowd.removeLast())
+        for recorder in crowd + listener.accepted[1..<59] { recorder.close() }
+        var isGiven = false
+        real.loop.giveBackMemory(after: 1) { isGiven = true }
+        #expect(real.until { isGiven })
+        crowd = [first, last, try connect(listener.address)]
+        try #require(real.until { listener.accepted.count == 61 })
+        for (client, server) in zip(crowd, [0, 59, 60].map { listener.accepted[$0] }) {
+            client.send("hello")
+            server.send("you")
+            #expect(real.until { server.text == "hello" && client.text == "you" })
+            client.close()
+            server.close()
+        }
+    }
+
     @Test func `a reset is a failure at the other end`() throws {
         let (client, server) = try pair()
         client.send("never mind")

@@ -30,6 +30,26 @@ import Testing
         #expect(try scratch.chainFaults() == [])
     }
 
+    @Test func `memory that is given back between two bursts costs no event`() throws {
+        let store = try scratch.server()
+        let log = store.history
+        let outcomes = Outcomes(log)
+        let route = ConnectionRoute.sample(log.newRouteID())
+        var ticket = log.append([.route(route)])
+        for _ in 0..<3 {
+            for _ in 0..<200 {
+                let id = log.newConnectionID()
+                ticket = log.append([.opened(.sample(id, route: route.id)), .closed(.sample(id))])
+                log.giveBackMemory()
+            }
+            outcomes.waitForDurable(ticket)
+            log.giveBackMemory()
+        }
+        #expect(
+            try scratch.rows("SELECT count(*) FROM history WHERE reason IS NOT NULL", columns: 1) == ["600"])
+        #expect(try scratch.chainFaults() == [])
+    }
+
     @Test func `events of many threads and changes of many operators: all there, every chain whole`() throws {
         let store = try scratch.server()
         let log = store.history

@@ -15,8 +15,19 @@ import Testing
         let outcomes: Outcomes
         let other: Database
         var log: HistoryLog { store.history }
+        /// As a copy made before the last start has it.
+        var before: Scratch?
 
-        init() throws {
+        /// `startsLate`: a server wrote the route and connection 1, and was stopped.
+        init(startsLate: Bool = false) throws {
+            if startsLate {
+                let store = try scratch.server()
+                let outcomes = Outcomes(store.history)
+                outcomes.waitForDurable(
+                    store.history.append([.route(.sample(1)), .opened(.sample(1, route: 1))]))
+                store.close()
+                before = try scratch.killed()
+            }
             store = try scratch.server()
             outcomes = Outcomes(store.history)
             let route = store.history.newRouteID()
@@ -33,8 +44,44 @@ import Testing
             log.append((0..<count).map { _ in .opened(.sample(log.newConnectionID(), route: route)) })
         }
 
+        /// By the journal, or by the database, which may be quicker while nobody keeps it.
         func waitForRecorded(_ ticket: UInt64) {
-            outcomes.wait { if case .recorded(let through) = $0 { through >= ticket } else { false } }
+            outcomes.wait {
+                switch $0 {
+                case .recorded(let through), .durable(let through): through >= ticket
+                case .failed, .healed: false
+                }
+            }
+        }
+
+        /// Until the journal was the quicker one. Answers the last connection.
+        func openUntilRecorded() -> Int64 {
+            var ticket: UInt64
+            var tries = 0
+            repeat {
+                ticket = open()
+                waitForRecorded(ticket)
+                tries += 1
+            } while recorded(beforeDurable: .max) < ticket && tries < 1_000
+            #expect(tries < 1_000, "the journal does not take openings again")
+            return log.newConnectionID() - 1
+        }
+
+        /// As many as are told as recorded at once, again and again.
+        func record(_ count: Int) {
+            var left = count
+            while left > 0 {
+                waitForRecorded(open(min(left, 8)))
+                left -= 8
+            }
+        }
+
+        /// What a kill now leaves.
+        func killed() throws -> Scratch {
+            let killed = try scratch.killed()
+            try release()
+            store.close()
+            return killed
         }
 
         func release() throws { try other.execute("ROLLBACK") }
@@ -58,12 +105,9 @@ import Testing
         throws
     {
         let held = try Held()
-        held.open(100)
-        held.waitForRecorded(held.open())
+        held.record(101)
         #expect(try held.scratch.rows(Self.openings, columns: 1) == ["1"])
-        let killed = try held.scratch.killed()
-        try held.release()
-        held.store.close()
+        let killed = try held.killed()
         // A program that only changes records takes it too; nothing is taken twice.
         for start in 0..<3 {
             let store = start == 0 ? try killed.store() : try killed.server()
@@ -81,13 +125,11 @@ import Testing
     }
 
     /// In each of its sectors, and in each part of its head.
-    @Test(arguments: [0, 9, 15, 17, 47, 48, 60, 600, 4_000])
+    @Test(arguments: [0, 9, 15, 17, 31, 47, 63, 64, 72, 300, 511])
     func `a block that is not whole tells of nothing`(place: Int) throws {
         let held = try Held()
-        held.waitForRecorded(held.open(72))
-        let killed = try held.scratch.killed()
-        try held.release()
-        held.store.close()
+        held.waitForRecorded(held.open(8))
+        let killed = try held.killed()
         let path = killed.path(Self.name)
         var bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
         bytes[place] ^= 0x40
@@ -99,22 +141,130 @@ import Testing
     }
 
     @Test(arguments: [0, 1, 4_095, 5_000])
-    func `a journal that was cut short, or belongs to another database, stops no start`(bytes: Int) throws {
+    func `a journal that was cut short stops no start`(bytes: Int) throws {
         let held = try Held()
-        held.waitForRecorded(held.open())
-        let killed = try held.scratch.killed()
-        try held.release()
-        held.store.close()
+        held.record(1)
+        let killed = try held.killed()
         let journal = try Data(contentsOf: URL(filePath: killed.path(Self.name)))
         try journal.prefix(bytes).write(to: URL(filePath: killed.path(Self.name)))
         try killed.server().close()
         #expect(try killed.rows(Self.openings, columns: 1) == (bytes < 4_096 ? ["1"] : ["1", "2"]))
-        // It knows no route 1.
-        let stranger = Scratch()
-        try stranger.store().close()
-        try journal.write(to: URL(filePath: stranger.path(Self.name)))
-        try stranger.server().close()
-        #expect(try stranger.rows(Self.openings, columns: 1) == [])
+    }
+
+    /// With the same route and connection, or as a copy that was made before.
+    @Test(arguments: [false, true])
+    func `a journal never adds to another database, and is kept aside`(isCopy: Bool) throws {
+        let held = try Held(startsLate: isCopy)
+        held.record(3)
+        let journal = try Data(contentsOf: URL(filePath: held.scratch.path(Self.name)))
+        let killed = try held.killed()
+        let other: Scratch
+        if let before = held.before { other = before } else { other = try Held().killed() }
+        let had = try other.rows(Self.openings, columns: 1)
+        try journal.write(to: URL(filePath: other.path(Self.name)))
+        let facts = try DatabaseFacts(path: other.path(Store.fileName))
+        #expect(facts.strangeOpenings == 3 && facts.waitingOpenings == 0)
+        try other.server().close()
+        #expect(try other.rows(Self.openings, columns: 1) == had)
+        let kept = try FileManager.default.contentsOfDirectory(atPath: other.directory).filter {
+            $0.hasPrefix("\(Self.name).kept-")
+        }
+        #expect(kept.count == 1)
+        #expect(try Data(contentsOf: URL(filePath: other.path(try #require(kept.first)))) == journal)
+        #expect(try DatabaseFacts(path: killed.path(Store.fileName)).waitingOpenings == 3)
+    }
+
+    @Test func `a start does not pass over a journal that it cannot open`() throws {
+        let held = try Held()
+        held.record(1)
+        let killed = try held.killed()
+        try FileManager.default.moveItem(atPath: killed.path(Self.name), toPath: killed.path("away"))
+        #expect(symlink("away", killed.path(Self.name)) == 0)
+        #expect(refused(.io) { () throws(RecordsError) in try killed.server() }.contains(Self.name))
+        #expect(try killed.rows(Self.openings, columns: 1) == ["1"])
+    }
+
+    @Test func `a backup has what was told as recorded before it, in the same chain`() throws {
+        let held = try Held()
+        held.record(9)
+        let copy = held.scratch.path("copy.db")
+        _ = try Backup.make(of: held.scratch.directory, at: copy, replaces: false) {
+            (_) throws(RecordsError) in
+        }
+        try held.release()
+        held.outcomes.waitForDurable(held.open())
+        held.store.close()
+        let chain: StaticString = "SELECT id, chain FROM opened WHERE id <= 10 ORDER BY id"
+        let look = { (database: Database) in
+            try database.query(chain) { (row) throws(SQLiteError) in
+                [try row.integer(0), try row.integer(1)]
+            }
+        }
+        let database = try Database(path: copy, mode: .readOnly)
+        let rows = try look(database)
+        #expect(rows.count == 10)
+        #expect(try rows == look(held.scratch.database()))
+        #expect(try database.journalMode() == "delete")
+        let report = try ChainVerifier(path: copy).run()
+        #expect(report.fault == nil, "\(String(describing: report.fault))")
+        let names = try FileManager.default.contentsOfDirectory(atPath: held.scratch.directory)
+        #expect(!names.contains { $0.contains(".part") }, "\(names)")
+    }
+
+    @Test
+    func `a restore keeps the openings with the database that it replaces, and brings them back with it`()
+        throws
+    {
+        let held = try Held()
+        let copy = held.scratch.path("copy.db")
+        _ = try Backup.make(of: held.scratch.directory, at: copy, replaces: false) {
+            (_) throws(RecordsError) in
+        }
+        held.record(3)
+        let killed = try held.killed()
+        let first = try Restore.run(
+            from: killed.path("copy.db"), into: killed.directory, actor: Store.alice)
+        #expect(try killed.rows(Self.openings, columns: 1) == ["1"])
+        let aside = try #require(first.replaced)
+        #expect(FileManager.default.fileExists(atPath: "\(aside)-openings"))
+        let fresh = Scratch()
+        _ = try Restore.run(from: aside, into: fresh.directory, actor: Store.alice)
+        #expect(try fresh.rows(Self.openings, columns: 1) == ["1", "2", "3", "4"])
+        #expect(try fresh.chainFaults() == [])
+        // As after a restore that ended before the backup was in its place.
+        let other = try held.scratch.killed()
+        let name = other.path(Store.fileName)
+        #expect(link(name, "\(name).replaced-20260822T091403Z") == 0)
+        #expect(rename(other.path(Self.name), "\(name).replaced-20260822T091403Z-openings") == 0)
+        try other.store().close()
+        #expect(FileManager.default.fileExists(atPath: other.path(Self.name)))
+    }
+
+    @Test func `what comes when the store is closing is not told as recorded`() throws {
+        let held = try Held()
+        held.record(1)
+        let (store, ended) = (held.store, DispatchSemaphore(value: 0))
+        Thread.detachNewThread {
+            store.close()
+            ended.signal()
+        }
+        // Answers when what is appended is not taken any more; the last commit waits for its lock still.
+        _ = held.log.waitForCommit(after: .max, milliseconds: 30_000)
+        let late = held.open()
+        try held.release()
+        ended.wait()
+        #expect(held.recorded(beforeDurable: .max) < late)
+        #expect(try held.scratch.rows(Self.openings, columns: 1) == ["1", "2"])
+    }
+
+    @Test func `of a crowd the database takes what comes`() throws {
+        let held = try Held()
+        let first = held.open(9)
+        try held.release()
+        held.outcomes.waitForDurable(first)
+        #expect(held.recorded(beforeDurable: first) < first)
+        _ = held.openUntilRecorded()
+        held.store.close()
     }
 
     @Test
@@ -135,9 +285,10 @@ import Testing
         try held.other.run(script: "DROP TRIGGER fault")
         held.outcomes.waitForHealed()
         held.outcomes.waitForDurable(closings)
-        held.waitForRecorded(held.open())
+        let last = held.openUntilRecorded()
         held.store.close()
-        #expect(try held.scratch.rows(Self.openings, columns: 1) == ["1", "2", "4"])
+        let kept = [1, 2] + Array(4...last)
+        #expect(try held.scratch.rows(Self.openings, columns: 1) == kept.map { "\($0)" })
         let closed: StaticString = "SELECT connection FROM closed ORDER BY connection"
         #expect(try held.scratch.rows(closed, columns: 1) == ["1", "2"])
         #expect(try held.scratch.chainFaults() == [])
@@ -160,21 +311,37 @@ import Testing
 
     @Test func `a full journal writes over nothing that the database does not have`() throws {
         let held = try Held()
-        // 512 blocks of 72, written 64 at a time.
-        let before = held.log.append([])
-        let last = held.open(50_000)
-        held.waitForRecorded(before + 512 * 72)
-        let killed = try held.scratch.killed()
+        // A commit that takes as long as it must.
         try held.release()
+        let (began, goesOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        held.store.submit { (_) throws(RecordsError) in
+            began.signal()
+            goesOn.wait()
+        }
+        began.wait()
+        held.record(512 * 8)
+        let before = held.log.append([])
+        let last = held.open()
+        let killed = try held.scratch.killed()
+        goesOn.signal()
         held.outcomes.waitForDurable(last)
-        #expect(held.recorded(beforeDurable: last) <= last)
-        // Once more round the ring.
-        held.waitForRecorded(held.open(1_000))
         held.store.close()
+        #expect(held.recorded(beforeDurable: last) == before)
         let count: StaticString = "SELECT count(*), max(id) FROM opened"
-        #expect(try held.scratch.rows(count, columns: 2) == ["51001|51001"])
+        #expect(try held.scratch.rows(count, columns: 2) == ["4098|4098"])
         try killed.store().close()
-        #expect(try killed.rows(count, columns: 2) == ["36865|36865"])
+        #expect(try killed.rows(count, columns: 2) == ["4097|4097"])
+    }
+
+    @Test func `it goes round again when the database has all`() throws {
+        let held = try Held()
+        try held.release()
+        held.record(1_000 * 8)
+        let killed = try held.scratch.killed()
+        held.store.close()
+        let all = (1...8_001).map { "\($0)" }
+        try killed.store().close()
+        #expect(try killed.rows(Self.openings, columns: 1) == all)
     }
 
     @Test(arguments: [JournalTests.name, Store.fileName])
@@ -189,6 +356,11 @@ import Testing
         } else {
             held.outcomes.waitForFailed(ticket)
         }
+        #expect(held.recorded(beforeDurable: .max) == 0)
+        // Nor later, should it be back: a failure may have taken more than it told of.
+        try FileManager.default.moveItem(
+            atPath: held.scratch.path("away"), toPath: held.scratch.path(name))
+        if name == Self.name { held.outcomes.waitForDurable(held.open()) }
         #expect(held.recorded(beforeDurable: .max) == 0)
         held.store.close()
     }

@@ -47,6 +47,26 @@ struct SlotTests {
                 .posixPermissions] as? Int == 0o600)
     }
 
+    @Test func `when a crowd has gone, what stays is as it was, and the lowest slots serve first`() throws {
+        let slots = try ConnectionSlots(directory: scratch.directory)
+        let all = try (0..<3_000).map { number in
+            try slots.take(id: 1 + Int64(number), at: .now, monotonicNanoseconds: 7)
+        }
+        for slot in all { slot.counts[0] = UInt64(slot.index) }
+        for slot in all where slot.index != 2_500 { slots.free(slot) }
+        slots.shrink()
+        let kept = all[2_500]
+        #expect(kept.counts[0] == 2_500)
+        kept.counts[1] = 5
+        let start = 512 + kept.index * 8
+        #expect(try Array(words(scratch)[start..<start + 3]) == [2_501, 2_500, 5])
+        let next = try (0..<3).map {
+            try slots.take(id: 4_000 + Int64($0), at: .now, monotonicNanoseconds: 8)
+        }
+        #expect(next.map(\.index) == [0, 1, 2])
+        #expect(next.allSatisfy { $0.counts[0] == 0 })
+    }
+
     @Test func `refusals are counted exactly, by the minute and the cause`() throws {
         let slots = try ConnectionSlots(directory: scratch.directory)
         let minute: Int64 = 1_787_390_040_000_000

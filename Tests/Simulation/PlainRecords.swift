@@ -10,6 +10,8 @@ package final class PlainRecords: RecordLayer {
     package let output: ByteQueue
     /// The most that has waited in `output` at once.
     package private(set) var mostOutput = 0
+    /// From now on.
+    package func forgetMostOutput() { mostOutput = 0 }
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// The beginning of a record whose rest has not come.
     private var begun: [UInt8] = []

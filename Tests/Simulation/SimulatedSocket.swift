@@ -15,6 +15,8 @@ package final class SimulatedSocket: StreamTransport {
     package private(set) var isReadable = false
     package private(set) var isWritable = false
     package let peerAddress: SocketAddress?
+    /// What the system knows of the path while it waits for an acknowledgement; nil: all has been acknowledged.
+    package var pathSilence: UInt64?
     /// For whoever made the connection.
     package var tag = 0
     package let index: Int

@@ -5,7 +5,7 @@ import Testing
 import Tunnel
 
 /// Keeps its connection full.
-private final class Pusher: TransportHandler {
+final class Pusher: TransportHandler {
     let socket: SimulatedSocket
     private var bytes = [UInt8](repeating: 7, count: 512 << 10)
 

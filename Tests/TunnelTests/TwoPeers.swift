@@ -16,6 +16,7 @@ final class TwoPeers {
     let node: Peer
     /// The present link's: the server's, the node's.
     private(set) var sockets: [SimulatedSocket] = []
+    private(set) var records: [PlainRecords] = []
     private(set) var ends: [LinkEnd] = []
 
     init(
@@ -39,8 +40,9 @@ final class TwoPeers {
     func connect() {
         let pair = world.connectedPair(Self.quick)
         sockets = [pair.0, pair.1]
-        server.adopt(pair.0, records: PlainRecords(pool: loop.chunks), role: .accepter)
-        node.adopt(pair.1, records: PlainRecords(pool: loop.chunks), role: .dialer)
+        records = [PlainRecords(pool: loop.chunks), PlainRecords(pool: loop.chunks)]
+        server.adopt(pair.0, records: records[0], role: .accepter)
+        node.adopt(pair.1, records: records[1], role: .dialer)
     }
 
     /// Turns until `condition`, at most 20 simulated seconds.

@@ -35,11 +35,12 @@ final class BulkLoad: Sendable {
     private let failure = Mutex<BenchError?>(nil)
 
     /// Connects all clients and returns when each of their transfers has begun to arrive. The slots of the origin are
-    /// this load's, so one load runs at a time; `beside` is one that runs already and keeps its slots.
+    /// this load's, so one load runs at a time; `beside` is one that runs already and keeps its slots, and `earlier` loads
+    /// beside it have had theirs.
     static func start(
-        _ wish: Wish, origin: Origin, beside other: BulkLoad? = nil
+        _ wish: Wish, origin: Origin, beside other: BulkLoad? = nil, earlier: Int = 0
     ) throws(BenchError) -> BulkLoad {
-        let load = BulkLoad(wish, origin, firstSlot: other?.wish.connections ?? 0)
+        let load = BulkLoad(wish, origin, firstSlot: (other?.wish.connections ?? 0) + earlier)
         if other == nil { _ = try origin.ask(.prepare(count: wish.connections + Self.spareSlots)) }
         try WorkThread { load.run() }.detach()
         do {
@@ -88,10 +89,10 @@ final class BulkLoad: Sendable {
         _ = try origin.ask(.resume)
     }
 
-    /// Ends the transfers and checks that every byte sent has arrived.
+    /// Ends the transfers, and those that were started beside them, and checks that every byte sent has arrived.
     func finish() throws(BenchError) {
         isStopping.store(true, ordering: .relaxed)
-        if wish.way == .down { _ = try origin.ask(.stopSending) }
+        if wish.way == .down { _ = try origin.ask(.stopSending(from: firstSlot)) }
         let patience = Double(Deadline.patienceSeconds + wish.connections / 200)
         do {
             try Deadline(seconds: patience).wait("transfers \(wish.way.rawValue)", "do not end") {

@@ -1,4 +1,5 @@
 // Origin: the origin's process as the benchmark holds it, and what passes between the two about transfers.
+import CLinux
 import Glibc
 import Synchronization
 
@@ -9,8 +10,8 @@ enum OriginRequest {
     /// Transfers of a new load: so many slots, all at 0.
     case prepare(count: Int)
     case read
-    /// Every transfer downward sends its end of stream.
-    case stopSending
+    /// Every transfer downward from this slot on sends its end of stream.
+    case stopSending(from: Int)
     /// Those that have stopped receiving go on.
     case resume
 
@@ -19,7 +20,7 @@ enum OriginRequest {
         switch buffer[0] {
         case UInt8(ascii: "p") where (0...100_000).contains(number): self = .prepare(count: number)
         case UInt8(ascii: "r"): self = .read
-        case UInt8(ascii: "s"): self = .stopSending
+        case UInt8(ascii: "s") where number >= 0: self = .stopSending(from: number)
         case UInt8(ascii: "g"): self = .resume
         default: return nil
         }
@@ -30,7 +31,7 @@ enum OriginRequest {
             switch self {
             case .prepare(let count): (UInt8(ascii: "p"), count)
             case .read: (UInt8(ascii: "r"), 0)
-            case .stopSending: (UInt8(ascii: "s"), 0)
+            case .stopSending(let slot): (UInt8(ascii: "s"), slot)
             case .resume: (UInt8(ascii: "g"), 0)
             }
         buffer[0] = code

@@ -168,7 +168,7 @@ struct OriginProcess {
         switch request {
         case .prepare(let count): account = OriginAccount(count: count)
         case .read: break
-        case .stopSending: stopSending()
+        case .stopSending(let slot): stopSending(from: slot)
         case .resume:
             for number in stalled {
                 if let socket = connections[number]?.socket { poller.change(socket, number, .reading) }
@@ -180,9 +180,11 @@ struct OriginProcess {
         isOver = !account.send(to: socket.descriptor)
     }
 
-    private mutating func stopSending() {
+    private mutating func stopSending(from slot: Int) {
         for (number, connection) in connections.enumerated() {
-            guard let connection, case .transfer(_, isSending: true) = connection.role else { continue }
+            guard let connection, case .transfer(let end, isSending: true) = connection.role,
+                end.header.slot >= slot
+            else { continue }
             connection.socket.endSending()
             poller.change(connection.socket, number, .reading)
             connections[number]?.role = .ending

@@ -1,5 +1,6 @@
 // Transfer: what client and origin agree on about a bulk transfer. A connection to the origin whose first byte is the
 // mark begins with a header that says what is wanted; everything after it is the transfer's own.
+import CLinux
 import Glibc
 
 /// Which way the data of a transfer flows, seen from the client that connects.

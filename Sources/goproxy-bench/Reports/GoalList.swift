@@ -95,11 +95,7 @@ extension Results {
         let idle = self.growth.last { $0.kind == .nodes && $0.count == 1_000 }
         let fairness = both { median(.slowestByMean, .bulk(connections: 64, $0), Self.mine) }
         let kept = both { median(.keptShare, .stall($0), Self.mine) }
-        let surplus = both { way in
-            median(.grownMegabytes, .stall(way), Self.mine).flatMap { grown in
-                median(.absorbedMegabytes, .stall(way), Self.mine).map { grown - $0 }
-            }
-        }
+        let grown = both { largest(.grownMegabytes, .stall($0), Self.mine) }
         return [
             Goal(
                 "KiB per idle connection, \(shown(many.map { Double($0.connections) })) of them",
@@ -107,8 +103,8 @@ extension Results {
             Goal("memory after closing, of before", .atMost(1.1), [growth]),
             Goal("fairness of 64, down / up, slowest/mean", .atLeast(0.9), fairness),
             Goal("transfer beside a stalled one, down / up, of alone", .atLeast(0.95), kept),
-            Goal(
-                "memory grown beyond what it took in, down / up", .atMost(1), surplus, digits: 1, unit: "MB"),
+            // Its window is 256 KiB, and only grows while it takes something. What else it took in is in the kernel.
+            Goal("memory grown for a stalled one, down / up", .atMost(1), grown, digits: 1, unit: "MB"),
             Goal("idle CPU, 1,000 nodes, % of a core", .atMost(FleetRest.goalPercent), [idle?.idlePercent]),
         ]
     }

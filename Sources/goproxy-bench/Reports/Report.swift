@@ -115,7 +115,7 @@ extension Results {
                 shown(median(.megabytesPerSecond, measure, route)),
                 shown(median(.keptShare, measure, route), 2),
                 shown(median(.absorbedMegabytes, measure, route), 1),
-                shown(median(.grownMegabytes, measure, route), 1),
+                shown(largest(.grownMegabytes, measure, route), 1),
             ]
         }
     }

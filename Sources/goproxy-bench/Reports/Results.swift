@@ -31,6 +31,11 @@ struct Results {
         (rounds[Cell(measure: measure, route: route)] ?? []).compactMap { $0[figure] }.median
     }
 
+    /// For what only the first round shows: the others find the memory that it took.
+    func largest(_ figure: Figure, _ measure: Measure, _ route: String) -> Double? {
+        (rounds[Cell(measure: measure, route: route)] ?? []).compactMap { $0[figure] }.max()
+    }
+
     /// The worst measurement's share of the machine that went to others.
     var foreignShare: Double {
         rounds.values.joined().compactMap { $0[.foreignShare] }.max() ?? 0

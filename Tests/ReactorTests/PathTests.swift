@@ -1,0 +1,113 @@
+import Glibc
+import Reactor
+import Testing
+
+/// What the kernel does for a link, and what it says of the path.
+@Suite struct PathTests {
+    /// The other end of a connection, which can be made to hear nothing: a filter of one instruction drops what comes for it before
+    /// TCP sees it, so it acknowledges nothing either.
+    private final class OtherEnd {
+        let descriptor: Int32
+
+        init(_ descriptor: Int32) {
+            self.descriptor = descriptor
+        }
+
+        func goSilent() {
+            let size = MemoryLayout<UInt64>.size
+            // struct sock_filter { BPF_RET | BPF_K, 0, 0, 0 }: take 0 bytes of each.
+            var instruction: UInt64 = 0x06
+            withUnsafeMutablePointer(to: &instruction) { pointer in
+                // struct sock_fprog: a count in 16 bits and, at the next word, where they are.
+                var program = (1, UInt(bitPattern: pointer))
+                let result = setsockopt(
+                    descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(2 * size))
+                #expect(result == 0)
+            }
+        }
+
+        func hearAgain() {
+            var none: Int32 = 0
+            #expect(setsockopt(descriptor, SOL_SOCKET, SO_DETACH_FILTER, &none, 4) == 0)
+        }
+
+        deinit { close(descriptor) }
+    }
+
+    private func link() throws -> (StreamSocket, Int32, OtherEnd) {
+        let kind = Int32(SOCK_STREAM.rawValue)
+        let listener = socket(AF_INET, kind, 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let here = socket(AF_INET, kind, 0)
+        try withUnsafeMutablePointer(to: &address) {
+            try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try #require(bind(listener, $0, size) == 0 && listen(listener, 1) == 0)
+                try #require(getsockname(listener, $0, &size) == 0 && connect(here, $0, size) == 0)
+            }
+        }
+        let there = accept(listener, nil, nil)
+        try #require(there >= 0 && fcntl(here, F_SETFL, O_NONBLOCK) == 0)
+        let socket = StreamSocket(here, family: AF_INET, isConnected: true, poller: try EpollPoller())
+        socket.tuneForLink()
+        return (socket, here, OtherEnd(there))
+    }
+
+    private func option(_ descriptor: Int32, _ level: Int32, _ name: Int32) -> Int32 {
+        var value: Int32 = -1
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, level, name, &value, &size)
+        return value
+    }
+
+    private func say(_ word: StaticString, on socket: StreamSocket) {
+        var vector = iovec(
+            iov_base: UnsafeMutableRawPointer(mutating: word.utf8Start), iov_len: word.utf8CodeUnitCount)
+        withUnsafeMutablePointer(to: &vector) {
+            _ = socket.write(UnsafeMutableBufferPointer(start: $0, count: 1))
+        }
+    }
+
+    /// Asks again and again, at most 10 s.
+    private func until(_ condition: () -> Bool) -> Bool {
+        for _ in 0..<2_000 {
+            if condition() { return true }
+            usleep(5_000)
+        }
+        return false
+    }
+
+    @Test func `two probes fit into the time after which the kernel gives a link up, with a second to spare`()
+        throws
+    {
+        let (socket, descriptor, _) = try link()
+        defer { socket.close() }
+        let tcp = Int32(IPPROTO_TCP)
+        #expect(option(descriptor, SOL_SOCKET, SO_KEEPALIVE) == 1)
+        let (idle, interval) = (option(descriptor, tcp, TCP_KEEPIDLE), option(descriptor, tcp, TCP_KEEPINTVL))
+        let end = option(descriptor, tcp, 18) / 1_000
+        #expect(idle == 15 && end == 30)
+        // The kernel's clock for it is coarse: half a second each.
+        #expect(idle + interval + 1 < end && idle + 2 * interval > end && idle + 2 * interval + 2 <= 45)
+    }
+
+    @Test func `only what has not been acknowledged makes a path silent`() throws {
+        let (socket, _, other) = try link()
+        defer { socket.close() }
+        #expect(socket.pathSilence == nil)
+        say("heard", on: socket)
+        #expect(until { socket.pathSilence == nil })
+        other.goSilent()
+        say("not heard", on: socket)
+        let silence = try #require(socket.pathSilence)
+        #expect(silence < 10_000_000_000)
+        // It grows until something comes.
+        #expect(until { socket.pathSilence ?? 0 >= silence + 20_000_000 })
+        other.hearAgain()
+        // TCP says it again by itself.
+        #expect(until { socket.pathSilence == nil })
+    }
+}

@@ -1,0 +1,64 @@
+import Reactor
+import Simulation
+import Testing
+import Tunnel
+
+/// Two transfers and somebody who talks, through one link.
+private final class Scene {
+    static let address = SocketAddress(ipv4: 0x7f00_0001, port: 1080)
+    static let millisecond: UInt64 = 1_000_000
+    let peers: TwoPeers
+    let targets: RecordingListener
+    let pushers: [Pusher]
+    let talker: Recorder
+
+    init() throws {
+        let peers = try TwoPeers()
+        self.peers = peers
+        targets = try RecordingListener(at: TwoPeers.target, in: peers.world)
+        try peers.map(.listener)
+        peers.connect()
+        peers.run(seconds: 1)
+        let quality = LineQuality(latency: 50_000...150_000, capacity: 400 << 10)
+        pushers = (0..<2).map { _ in Pusher(peers.world.dial(Self.address, from: nil, quality: quality)) }
+        talker = peers.client()
+    }
+
+    var taken: Int { pushers.reduce(0) { $0 + $1.taken } }
+
+    /// The most that waited for the link at once, of the end that the transfers come to.
+    func mostWaiting(for milliseconds: Int, saying bytes: Int) -> Int {
+        let records = peers.records[0]
+        records.forgetMostOutput()
+        for _ in 0..<milliseconds {
+            if bytes > 0 { talker.send([UInt8](repeating: 7, count: bytes)) }
+            peers.world.run(peers.loop, for: Self.millisecond)
+        }
+        return records.mostOutput
+    }
+}
+
+@Suite struct TalkTests {
+    /// A turn, a record begun, and what is due.
+    private static let short = 56 << 10
+
+    @Test func `transfers take short turns while somebody talks beside them, and long ones again after that`()
+        throws
+    {
+        let scene = try Scene()
+        try scene.peers.until("the transfers run") { scene.taken > 8 << 20 }
+        #expect(scene.mostWaiting(for: 30, saying: 0) > 128 << 10)
+        _ = scene.mostWaiting(for: 5, saying: 10)
+        let before = scene.taken
+        #expect(scene.mostWaiting(for: 60, saying: 10) <= Self.short)
+        #expect(scene.taken > before)
+        _ = scene.mostWaiting(for: 25, saying: 0)
+        #expect(scene.mostWaiting(for: 30, saying: 0) > 128 << 10)
+    }
+
+    @Test func `who says much does not talk`() throws {
+        let scene = try Scene()
+        try scene.peers.until("the transfers run") { scene.taken > 8 << 20 }
+        #expect(scene.mostWaiting(for: 60, saying: 8_000) > 128 << 10)
+    }
+}
