@@ -15,6 +15,8 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     private let handler: any AcceptHandler
     private var isPaused = false
     private var resume: LoopTimer?
+    /// Its clients are links, which have few sockets and large buffers.
+    private var isForLinks = false
 
     static func open(
         _ address: SocketAddress, onlyIPv6: Bool, handler: any AcceptHandler, network: SystemNetwork
@@ -91,10 +93,12 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             }
             if accepted >= 0 {
                 let client = SocketAddress(storage: &storage, length: length) ?? SocketAddress(unix: "")
+                let isNarrow = !isForLinks && family != AF_UNIX && accepted >= network.crowdDescriptor
+                if isNarrow { ReceiveBuffer.narrow(accepted) }
                 handler.accepted(
                     StreamSocket(
                         accepted, family: family, isConnected: true, isUnpaced: boundAddress.isLoopback,
-                        poller: poller), from: client)
+                        isNarrow: isNarrow, poller: poller), from: client)
                 continue
             }
             switch errno {
@@ -121,6 +125,7 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     }
 
     func announceWhenHeard() {
+        isForLinks = true
         if family != AF_UNIX { StreamSocket.set(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 5) }
     }
 

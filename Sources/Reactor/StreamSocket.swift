@@ -15,14 +15,18 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     /// none for the first time, instead of waking the loop for each new connection.
     private var isToldOfRoom: Bool
     private var isUnpaced: Bool
+    /// It was begun in a crowd: `ReceiveBuffer`.
+    private var isNarrow: Bool
 
     /// Takes over `descriptor`, which does not block. `isUnpaced`: `stopPacing` was called before it was connected.
     package init(
-        _ descriptor: Int32, family: Int32, isConnected: Bool, isUnpaced: Bool = false, poller: EpollPoller
+        _ descriptor: Int32, family: Int32, isConnected: Bool, isUnpaced: Bool = false,
+        isNarrow: Bool = false, poller: EpollPoller
     ) {
         self.descriptor = descriptor
         self.family = family
         self.isUnpaced = isUnpaced
+        self.isNarrow = isNarrow
         self.poller = poller
         isWritable = isConnected
         isToldOfRoom = !isConnected
@@ -33,9 +37,10 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         if descriptor >= 0 { Glibc.close(descriptor) }
     }
 
-    static func connect(to address: SocketAddress, poller: EpollPoller) -> Result<
-        any StreamTransport, SystemError
-    > {
+    /// `crowd`: the descriptor from which on it gets a small receive buffer.
+    static func connect(
+        to address: SocketAddress, crowd: Int32, poller: EpollPoller
+    ) -> Result<any StreamTransport, SystemError> {
         let family = address.systemFamily
         let descriptor = socket(
             family,
@@ -44,6 +49,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         let isUnpaced = address.isLoopback
         if family != AF_UNIX { set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         if isUnpaced { stopPacing(descriptor) }
+        let isNarrow = family != AF_UNIX && descriptor >= crowd
+        // On this machine a target sends as soon as it sees the window, which is never taken back.
+        if isNarrow, isUnpaced { ReceiveBuffer.narrow(descriptor) }
         var result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
         // On this machine the connection has come about before the call returns, which says so only when it is asked again.
         if result != 0, errno == EINPROGRESS, address.isLoopback {
@@ -54,9 +62,12 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
             Glibc.close(descriptor)
             return .failure(error)
         }
+        // Elsewhere it would limit for good what may be under way if it were set before.
+        if isNarrow, !isUnpaced { ReceiveBuffer.narrow(descriptor) }
         return .success(
             StreamSocket(
-                descriptor, family: family, isConnected: result == 0, isUnpaced: isUnpaced, poller: poller))
+                descriptor, family: family, isConnected: result == 0, isUnpaced: isUnpaced,
+                isNarrow: isNarrow, poller: poller))
     }
 
     package func ready(_ events: Readiness) {
@@ -74,6 +85,7 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     }
 
     package func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
+        if isNarrow { widenIfWanted(vectors) }
         let count = readv(descriptor, vectors.baseAddress, Int32(vectors.count))
         if count > 0 {
             // A short read means that the kernel has no more, and will say so when it has. Unless the end has come.
@@ -90,6 +102,13 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         }
         isReadable = false
         return .failed(SystemError())
+    }
+
+    /// The reader takes more at once than the buffer holds.
+    private func widenIfWanted(_ vectors: UnsafeMutableBufferPointer<iovec>) {
+        guard vectors.reduce(0, { $0 + $1.iov_len }) > ReceiveBuffer.narrowBytes else { return }
+        isNarrow = false
+        ReceiveBuffer.widen(descriptor)
     }
 
     package func write(_ vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
@@ -136,6 +155,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
         close()
     }
+
+    /// What the kernel takes in for it, with its own expenses (socket(7), SO_RCVBUF).
+    package var receiveBufferBytes: Int { ReceiveBuffer.bytes(descriptor) }
 
     package var peerAddress: SocketAddress? {
         Self.address(of: descriptor, getpeername)

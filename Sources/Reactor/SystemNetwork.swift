@@ -11,6 +11,8 @@ package final class SystemNetwork: Network {
     /// Descriptors are given out lowest first, so the number of a new one says how many are open. The last tenth is kept
     /// for links, dials and files: clients are not accepted into it.
     let descriptorBudget: Int32
+    /// Connections from this descriptor on are a crowd's: `ReceiveBuffer`.
+    package var crowdDescriptor = ReceiveBuffer.crowdDescriptor
 
     init(poller: EpollPoller) {
         self.poller = poller
@@ -31,7 +33,7 @@ package final class SystemNetwork: Network {
     }
 
     package func connect(to address: SocketAddress) -> Result<any StreamTransport, SystemError> {
-        StreamSocket.connect(to: address, poller: poller)
+        StreamSocket.connect(to: address, crowd: crowdDescriptor, poller: poller)
     }
 
     package func resolve(

@@ -155,6 +155,40 @@ import Testing
         listener.close()
     }
 
+    // MARK: In a crowd
+
+    @Test func `in a crowd a receive buffer is small until its reader takes more at once`() throws {
+        let network = try #require(real.loop.network as? SystemNetwork)
+        network.crowdDescriptor = 0
+        let listener = try listen()
+        let client = try connect(listener.address)
+        #expect(real.until { listener.accepted.count == 1 && client.isConnected })
+        let server = listener.accepted[0]
+        let sockets = try [client, server].map { try #require($0.transport as? StreamSocket) }
+        let bytes = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        for (from, to, socket) in [(client, server, sockets[1]), (server, client, sockets[0])] {
+            #expect(socket.receiveBufferBytes <= 32 << 10)
+            to.readBytes = 4 << 10
+            from.send(bytes)
+            #expect(real.until { to.received.count == bytes.count })
+            #expect(to.received == bytes)
+            #expect(socket.receiveBufferBytes <= 32 << 10)
+            to.readBytes = 64 << 10
+            from.send(bytes + bytes + bytes)
+            #expect(real.until { to.received.count == 4 * bytes.count })
+            #expect(socket.receiveBufferBytes > 32 << 10)
+        }
+        network.crowdDescriptor = .max
+        let other = try connect(listener.address)
+        #expect(real.until { listener.accepted.count == 2 })
+        for recorder in [other, listener.accepted[1]] {
+            let socket = try #require(recorder.transport as? StreamSocket)
+            #expect(socket.receiveBufferBytes > 32 << 10)
+        }
+        for recorder in [client, other] + listener.accepted { recorder.close() }
+        listener.close()
+    }
+
     // MARK: Unix
 
     private func temporaryPath() -> String {
