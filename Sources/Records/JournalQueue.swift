@@ -28,7 +28,7 @@ struct JournalQueue {
     }
 
     /// With more openings than this waiting at once the database takes them as soon as it can: one sync is shared by many then, and
-    /// two files that are synced side by side wait for each other.
+    /// two files that are synced side by side seem to wait for each other.
     private static let crowd = 8
 
     private var state = State.none
