@@ -319,6 +319,7 @@ import Testing
             goesOn.wait()
         }
         began.wait()
+        let first = held.log.append([]) + 1
         held.record(512 * 8)
         let before = held.log.append([])
         let last = held.open()
@@ -326,7 +327,8 @@ import Testing
         goesOn.signal()
         held.outcomes.waitForDurable(last)
         held.store.close()
-        #expect(held.recorded(beforeDurable: last) == before)
+        // Once the database has those of the oldest block, the journal may be quicker with the last again.
+        #expect(held.recorded(beforeDurable: first) == before)
         let count: StaticString = "SELECT count(*), max(id) FROM opened"
         #expect(try held.scratch.rows(count, columns: 2) == ["4098|4098"])
         try killed.store().close()
