@@ -108,10 +108,28 @@ extension Socket {
     }
 }
 
-/// Ports for programs that cannot take port 0. Each is free when it is handed out; the caller retries if it was lost.
-package func freePort(on host: String = "127.0.0.1") throws -> Int {
-    let socket = try Socket.listening(on: Endpoint.tcp("\(host):0"), backlog: 1)
-    return try Endpoint(boundTo: socket.descriptor, domain: "tcp").port
+/// Ports for programs that cannot take port 0, and where nobody is to listen. Below those that Linux gives to whoever asks for any
+/// (ip_local_port_range begins at 32,768), and each handed out once: a listener on port 0 that got a "closed" port would forward
+/// to itself.
+package func freePort() throws -> Int {
+    for _ in 0..<Ports.range.count {
+        let port = Ports.next()
+        // Somebody else's program may have it.
+        if (try? Socket.listening(on: Endpoint.tcp("127.0.0.1:\(port)"), backlog: 1)) != nil { return port }
+    }
+    throw Failure("no port of \(Ports.range) is free")
+}
+
+private enum Ports {
+    static let range = 20_000..<32_768
+    private static let last = Locked(Int.random(in: range))
+
+    static func next() -> Int {
+        last.with { last in
+            last = last + 1 < range.upperBound ? last + 1 : range.lowerBound
+            return last
+        }
+    }
 }
 
 /// A target that answers no SYN: its queue of one unaccepted connection is full, and Linux drops what comes after.
