@@ -21,6 +21,7 @@ package final class EventLoop {
     private var running: [any TurnWork] = []
     private var firstWork: [any TurnWork] = []
     private var isStopped = false
+    private var load = TurnLoad.light
 
     /// A loop on the system's sockets and clock. `wrap` may put something between the loop and its network.
     package convenience init(wrap: (SystemNetwork) -> any Network = { $0 }) throws(SystemError) {
@@ -55,7 +56,8 @@ package final class EventLoop {
     package func turn() {
         let isIdle = turnWork.isEmpty && firstWork.isEmpty && !mailbox.hasMessages
         let deadline: UInt64? = isIdle ? timers.nextDeadline : 0
-        poller.wait(deadline: deadline)
+        poller.wait(deadline: deadline, after: load)
+        load = .light
         now = poller.now()
         poller.dispatch()
         mailbox.drain(into: self)
@@ -66,6 +68,9 @@ package final class EventLoop {
         for place in running.indices { running[place].turnEnds() }
         running.removeAll(keepingCapacity: true)
     }
+
+    /// This turn was no lighter than that.
+    package func carried(_ load: TurnLoad) { self.load = max(self.load, load) }
 
     /// Calls `work.turnEnds()` at the end of this turn; during the turn's end, at that of the next, which then does not
     /// wait. The caller sees to it that the same work is not added twice.

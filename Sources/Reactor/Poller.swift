@@ -18,12 +18,22 @@ package protocol ReadinessHandler: AnyObject {
     func ready(_ events: Readiness)
 }
 
+/// What a turn was like, for the wait after it.
+package enum TurnLoad: Comparable {
+    case light
+    /// Much was moved. What comes next is room or more of it, and whoever makes that needs the processor: no looking without sleep.
+    case bulk
+    /// Somebody talks beside it and waits for each turn of each program: who waits for this processor gets it now, not at the end of a
+    /// time slice.
+    case bulkBesideTalk
+}
+
 /// The source of events and time.
 package protocol Poller: AnyObject {
     /// Monotonic nanoseconds.
     func now() -> UInt64
-    /// Waits until something happens, or until `deadline` (0: do not wait; nil: for ever).
-    func wait(deadline: UInt64?)
+    /// Waits until something happens, or until `deadline` (0: do not wait; nil: for ever). `load`: of the turn before.
+    func wait(deadline: UInt64?, after load: TurnLoad)
     /// Tells the handlers what `wait` found.
     func dispatch()
     /// Lets go of memory for descriptors that are closed. Not within `dispatch`.
@@ -31,6 +41,8 @@ package protocol Poller: AnyObject {
 }
 
 extension Poller {
+    package func wait(deadline: UInt64?) { wait(deadline: deadline, after: .light) }
+
     package func shrink() {}
 }
 
@@ -50,6 +62,8 @@ package final class EpollPoller: Poller {
     private var window = PollingWindow()
     /// When the last wait ended.
     private var wokeAt: UInt64 = 0
+    /// How often it has looked for events before sleeping.
+    package private(set) var looks = 0
 
     package init() throws(SystemError) {
         descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -67,10 +81,11 @@ package final class EpollPoller: Poller {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
-    package func wait(deadline: UInt64?) {
+    package func wait(deadline: UInt64?, after load: TurnLoad) {
+        if load == .bulkBesideTalk { sched_yield() }
         guard deadline != 0 else { return found = poll(0) }
         let start = now()
-        let isLight = start - wokeAt <= PollingWindow.lightTurnNanoseconds
+        let isLight = load == .light && start - wokeAt <= PollingWindow.lightTurnNanoseconds
         found = isLight && window.isOpen ? look(from: start, deadline) : 0
         // Rounded up: waking before the deadline would turn the loop for nothing.
         if found == 0 {
@@ -83,6 +98,7 @@ package final class EpollPoller: Poller {
 
     /// Looks for events without sleeping, unless somebody else was waiting for the processor.
     private func look(from start: UInt64, _ deadline: UInt64?) -> Int {
+        looks += 1
         let end = min(deadline ?? .max, start + PollingWindow.nanoseconds)
         var time = start
         while time < end {

@@ -13,6 +13,7 @@ extension MainLink {
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
         case .bytes(let count):
             lastHeard = loop.now
+            moved(count)
             guard !isClosing else {
                 drainedAfterClose += count
                 return

@@ -30,6 +30,11 @@ package final class MainLink: TransportHandler, TurnWork {
     private var awaitedTimer: LoopTimer?
     private var crowd = Crowd()
     var talk = Talk()
+    /// In this turn.
+    private var isTalking = false
+    private var movedBytes = 0
+    /// When a turn last moved much.
+    private var lastBulk: UInt64?
     var sparse = ReadyList()
     var bulk = ReadyList()
     private var isScheduled = false
@@ -61,7 +66,11 @@ package final class MainLink: TransportHandler, TurnWork {
     /// Bytes that a sub-connection may read in its turn: eight full records.
     private static let quantum = 8 * Frame.maximumPayloadBytes
     /// While somebody talks: what is sealed in a turn, and what is taken from the link.
-    static let shortTurn = 32 << 10
+    private static let shortTurn = 64 << 10
+    /// What a turn moves that is no talk.
+    private static let bulkTurn = Frame.maximumPayloadBytes
+    /// A transfer that moved something so lately goes on.
+    private static let bulkLinger: UInt64 = 5_000_000
     /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
     /// the path: with 256 KiB a transfer had no credit in a fifth of them.
     private static let leastRoundTrip: UInt64 = 1_000_000
@@ -263,8 +272,11 @@ package final class MainLink: TransportHandler, TurnWork {
         isScheduled = false
         guard !isOver else { return }
         defer { tellStreams() }
-        let isTalking = talk.isOn(now: loop.now)
+        isTalking = talk.isOn(now: loop.now)
+        movedBytes = 0
         multiplexer.leastRoundTripNanoseconds = isTalking ? 0 : Self.leastRoundTrip
+        if isTalking, isBusy, !sparse.isEmpty, !isClosing { sendFirst() }
+        guard !isOver else { return }
         receive(most: isTalking ? Self.shortTurn : Scratch.bytes)
         guard !isOver else { return }
         measureRoundTrip()
@@ -286,6 +298,28 @@ package final class MainLink: TransportHandler, TurnWork {
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }
 
+    /// What those with little to say have said while the last turn went on leaves before this one begins.
+    private func sendFirst() {
+        var stage = RecordStage(scratch: loop.scratch, records: records, multiplexer: multiplexer)
+        // An OPEN of theirs may be among them.
+        stage.takeDueFrames()
+        readSparse(&stage, queueBytes: queueBytes(most: Self.shortTurn))
+        stage.seal()
+        if let failure = stage.failure { return end(LinkEnd(word: .lost, detail: failure)) }
+        flush()
+    }
+
+    /// For the loop, whose next wait depends on it.
+    func moved(_ count: Int) {
+        movedBytes += count
+        guard movedBytes > Self.bulkTurn else { return }
+        lastBulk = loop.now
+        loop.carried(isTalking ? .bulkBesideTalk : .bulk)
+    }
+
+    /// A transfer is under way.
+    private var isBusy: Bool { lastBulk.map { loop.now - $0 < Self.bulkLinger } ?? false }
+
     /// Whatever opens or ends a stream has a turn after it.
     private func tellStreams() {
         guard openStreams != toldStreams else { return }
@@ -305,24 +339,30 @@ package final class MainLink: TransportHandler, TurnWork {
     /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue
     /// is full. By bytes, not by turns: what the queue's end cut off a turn, or an empty socket, is still owed.
     private func readReady(_ stage: inout RecordStage, most: Int) {
+        let queueBytes = queueBytes(most: most)
+        readSparse(&stage, queueBytes: queueBytes)
         var bulkTurns = bulk.count
-        let queueBytes = drainRate.queueBytes(most: min(most, settings.linkQueueBytes))
-        while output.count < queueBytes, stage.failure == nil {
-            if let sub = sparse.popFirst() {
-                sub.isInReadyList = false
-                let hasMore = sub.read(into: &stage, limit: Self.sparseQuantum)
-                sub.allowance = max(sub.allowance, -Self.sparseQuantum)
-                guard hasMore else { continue }
-                sub.isBulk = true
-                enqueueBulk(sub)
-                bulkTurns += 1
-            } else if bulkTurns > 0, let sub = bulk.popFirst() {
-                sub.isInReadyList = false
-                readTurn(of: sub, &stage, room: max(queueBytes - output.count, Self.sparseQuantum))
-                if !sub.isCut { bulkTurns -= 1 }
-            } else {
-                return
-            }
+        while bulkTurns > 0, output.count < queueBytes, stage.failure == nil, let sub = bulk.popFirst() {
+            sub.isInReadyList = false
+            readTurn(of: sub, &stage, room: max(queueBytes - output.count, Self.sparseQuantum))
+            if !sub.isCut { bulkTurns -= 1 }
+        }
+    }
+
+    /// What may wait for the link before more is read.
+    private func queueBytes(most: Int) -> Int {
+        drainRate.queueBytes(most: min(most, settings.linkQueueBytes))
+    }
+
+    /// Who fills a whole record has a turn with the others instead.
+    private func readSparse(_ stage: inout RecordStage, queueBytes: Int) {
+        while output.count < queueBytes, stage.failure == nil, let sub = sparse.popFirst() {
+            sub.isInReadyList = false
+            let hasMore = sub.read(into: &stage, limit: Self.sparseQuantum)
+            sub.allowance = max(sub.allowance, -Self.sparseQuantum)
+            guard hasMore else { continue }
+            sub.isBulk = true
+            enqueueBulk(sub)
         }
     }
 
@@ -357,6 +397,7 @@ package final class MainLink: TransportHandler, TurnWork {
             case .failed(let error): return end(LinkEnd(word: .lost, detail: "\(error)"))
             }
         }
+        moved(written)
         drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
         limitUnsent()
     }

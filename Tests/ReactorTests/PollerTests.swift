@@ -84,6 +84,20 @@ import Testing
         #expect(edge.seen.count == 1)
     }
 
+    @Test func `who has moved much sleeps at once, however closely events follow`() throws {
+        let poller = try EpollPoller()
+        let (one, other) = try pair()
+        poller.add(one, Handler(), .readableLevel)
+        #expect(write(other, "x", 1) == 1)
+        // Each of these waits is short. On a machine that stops for a moment between two, they begin anew.
+        for _ in 0..<10_000 where poller.looks < 20 { poller.wait(deadline: nil) }
+        #expect(poller.looks == 20)
+        for load in [TurnLoad.bulk, .bulkBesideTalk] {
+            for _ in 0..<50 { poller.wait(deadline: nil, after: load) }
+        }
+        #expect(poller.looks == 20)
+    }
+
     @Test func `a wait ends at its deadline and not before`() throws {
         let poller = try EpollPoller()
         let began = poller.now()

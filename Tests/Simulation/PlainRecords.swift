@@ -12,6 +12,9 @@ package final class PlainRecords: RecordLayer {
     package private(set) var mostOutput = 0
     /// From now on.
     package func forgetMostOutput() { mostOutput = 0 }
+    /// Told of what is fed, before it is opened, and of what is sealed.
+    package var onFeed: ((Int) -> Void)?
+    package var onWrite: ((UnsafeRawBufferPointer) -> Void)?
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// The beginning of a record whose rest has not come.
     private var begun: [UInt8] = []
@@ -27,6 +30,7 @@ package final class PlainRecords: RecordLayer {
         if hasFailed || isClosedByPeer { return }
         precondition(input.isEmpty, "feeding before the last input was taken")
         input = arrived
+        onFeed?(arrived.count)
     }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> TLSEngine.ReadResult {
@@ -71,6 +75,7 @@ package final class PlainRecords: RecordLayer {
         precondition(!isClosedByUs, "writing after the close")
         precondition(
             !payload.isEmpty && payload.count <= TLSEngine.maximumPayload, "a record has 1 to 16384 bytes")
+        onWrite?(payload)
         append(UInt16(payload.count))
         output.append(payload)
         mostOutput = max(mostOutput, output.count)

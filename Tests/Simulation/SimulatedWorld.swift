@@ -7,6 +7,8 @@ import Reactor
 package final class SimulatedWorld: Poller, Network {
     package private(set) var clock: UInt64 = 1_000_000_000
     package private(set) var turns = 0
+    /// The heaviest turn that the loop has told of, until it is set anew.
+    package var heaviest = TurnLoad.light
     /// What no user of sockets may do, and loops that turn for nothing.
     package internal(set) var faults: [String] = []
     /// The quality of connections that `connect` makes.
@@ -63,8 +65,9 @@ package final class SimulatedWorld: Poller, Network {
 
     package func now() -> UInt64 { clock }
 
-    package func wait(deadline: UInt64?) {
+    package func wait(deadline: UInt64?, after load: TurnLoad) {
         turns += 1
+        heaviest = max(heaviest, load)
         clock += 500 + UInt64(random.below(8_000))
         takePlace()
         let isBusy = !ready.isEmpty || !due.isEmpty

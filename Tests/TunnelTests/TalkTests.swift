@@ -29,6 +29,7 @@ private final class Scene {
     /// The most that waited for the link at once, of the end that the transfers come to.
     func mostWaiting(for milliseconds: Int, saying bytes: Int) -> Int {
         let records = peers.records[0]
+        peers.world.heaviest = .light
         records.forgetMostOutput()
         for _ in 0..<milliseconds {
             if bytes > 0 { talker.send([UInt8](repeating: 7, count: bytes)) }
@@ -40,7 +41,7 @@ private final class Scene {
 
 @Suite struct TalkTests {
     /// A turn, a record begun, and what is due.
-    private static let short = 56 << 10
+    private static let short = 88 << 10
 
     @Test func `transfers take short turns while somebody talks beside them, and long ones again after that`()
         throws
@@ -48,12 +49,41 @@ private final class Scene {
         let scene = try Scene()
         try scene.peers.until("the transfers run") { scene.taken > 8 << 20 }
         #expect(scene.mostWaiting(for: 30, saying: 0) > 128 << 10)
+        #expect(scene.peers.world.heaviest == .bulk)
         _ = scene.mostWaiting(for: 5, saying: 10)
         let before = scene.taken
         #expect(scene.mostWaiting(for: 60, saying: 10) <= Self.short)
         #expect(scene.taken > before)
+        #expect(scene.peers.world.heaviest == .bulkBesideTalk)
         _ = scene.mostWaiting(for: 25, saying: 0)
         #expect(scene.mostWaiting(for: 30, saying: 0) > 128 << 10)
+    }
+
+    /// The node's end: transfers come over the link, and a target answers now and then.
+    @Test func `who talks is sent before more of a transfer is opened`() throws {
+        let scene = try Scene()
+        try scene.peers.until("the transfers run") {
+            scene.taken > 8 << 20 && scene.targets.accepted.count == 3
+        }
+        let target = try #require(scene.targets.accepted.last)
+        let (world, node) = (scene.peers.world, scene.peers.records[1])
+        var lastFed = -1
+        var (beside, first) = (0, 0)
+        node.onFeed = { if $0 > 16 << 10 { lastFed = world.turns } }
+        node.onWrite = { payload in
+            guard payload.contains(99) else { return }
+            // It is fed only after this, in the same turn.
+            let turn = world.turns
+            if lastFed == turn { beside += 1 } else { first += 1 }
+        }
+        for _ in 0..<200 {
+            target.send([UInt8](repeating: 99, count: 10))
+            // Its answer and more of the transfers come while the program is at something else.
+            world.suspend(400_000)
+            world.run(scene.peers.loop, for: Scene.millisecond)
+        }
+        #expect(first + beside == 200)
+        #expect(beside <= 2, "a talk begins beside what it cannot be before")
     }
 
     @Test func `who says much does not talk`() throws {
