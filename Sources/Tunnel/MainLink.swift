@@ -40,9 +40,9 @@ package final class MainLink: TransportHandler, TurnWork {
     private var isScheduled = false
     /// What `openStreams` was when the peer was last told that it had changed.
     private var toldStreams = 0
-    private var drainRate = DrainRate()
+    var drainRate = DrainRate()
     /// What the kernel has been told to hold at most, unsent.
-    private var unsentLimit = 0
+    var unsentLimit = 0
     /// DATA has come since the round trip was last looked at.
     var hasReceivedData = false
     private var lastMeasured: UInt64 = 0
@@ -63,10 +63,8 @@ package final class MainLink: TransportHandler, TurnWork {
     var hasSaidGoodbye = false
     var hasShutDown = false
 
-    /// Bytes that a sub-connection may read in its turn: eight full records.
-    private static let quantum = 8 * Frame.maximumPayloadBytes
     /// While somebody talks: what is sealed in a turn, and what is taken from the link.
-    private static let shortTurn = 64 << 10
+    static let shortTurn = 64 << 10
     /// What a turn moves that is no talk.
     private static let bulkTurn = Frame.maximumPayloadBytes
     /// A transfer that moved something so lately goes on.
@@ -74,14 +72,10 @@ package final class MainLink: TransportHandler, TurnWork {
     /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
     /// the path: with 256 KiB a transfer had no credit in a fifth of them.
     private static let leastRoundTrip: UInt64 = 1_000_000
-    /// A first visit takes one record: what fits in it is a keystroke, a request, an answer.
-    private static let sparseQuantum = Frame.maximumPayloadBytes
     /// For the last words to arrive; a revoked link is gone within this time whatever the other end does.
     static let closeTimeout: UInt64 = 1_000_000_000
     /// Above this the other end is not heard until it takes what it has been sent.
     static let outputLimit = 4 << 20
-    /// In the kernel, on a fast link.
-    private static let mostUnsent = 128 << 10
 
     init(
         transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer,
@@ -298,17 +292,6 @@ package final class MainLink: TransportHandler, TurnWork {
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }
 
-    /// What those with little to say have said while the last turn went on leaves before this one begins.
-    private func sendFirst() {
-        var stage = RecordStage(scratch: loop.scratch, records: records, multiplexer: multiplexer)
-        // An OPEN of theirs may be among them.
-        stage.takeDueFrames()
-        readSparse(&stage, queueBytes: queueBytes(most: Self.shortTurn))
-        stage.seal()
-        if let failure = stage.failure { return end(LinkEnd(word: .lost, detail: failure)) }
-        flush()
-    }
-
     /// For the loop, whose next wait depends on it.
     func moved(_ count: Int) {
         movedBytes += count
@@ -334,82 +317,5 @@ package final class MainLink: TransportHandler, TurnWork {
         hasReceivedData = false
         lastMeasured = loop.now
         multiplexer.ping(now: loop.now)
-    }
-
-    /// Those with little to say first, each for one record; then one turn of each of the others, until the link's queue
-    /// is full. By bytes, not by turns: what the queue's end cut off a turn, or an empty socket, is still owed.
-    private func readReady(_ stage: inout RecordStage, most: Int) {
-        let queueBytes = queueBytes(most: most)
-        readSparse(&stage, queueBytes: queueBytes)
-        var bulkTurns = bulk.count
-        while bulkTurns > 0, output.count < queueBytes, stage.failure == nil, let sub = bulk.popFirst() {
-            sub.isInReadyList = false
-            readTurn(of: sub, &stage, room: max(queueBytes - output.count, Self.sparseQuantum))
-            if !sub.isCut { bulkTurns -= 1 }
-        }
-    }
-
-    /// What may wait for the link before more is read.
-    private func queueBytes(most: Int) -> Int {
-        drainRate.queueBytes(most: min(most, settings.linkQueueBytes))
-    }
-
-    /// Who fills a whole record has a turn with the others instead.
-    private func readSparse(_ stage: inout RecordStage, queueBytes: Int) {
-        while output.count < queueBytes, stage.failure == nil, let sub = sparse.popFirst() {
-            sub.isInReadyList = false
-            let hasMore = sub.read(into: &stage, limit: Self.sparseQuantum)
-            sub.allowance = max(sub.allowance, -Self.sparseQuantum)
-            guard hasMore else { continue }
-            sub.isBulk = true
-            enqueueBulk(sub)
-        }
-    }
-
-    private func readTurn(of sub: SubConnection, _ stage: inout RecordStage, room: Int) {
-        // What an empty socket left is not saved up beyond one turn.
-        if !sub.isCut { sub.allowance = min(sub.allowance, Self.quantum) + Self.quantum }
-        sub.isCut = false
-        let limit = min(sub.allowance, room)
-        guard sub.read(into: &stage, limit: limit) else { return sub.isBulk = false }
-        // Less than a record is not worth a read of its own: it is owed.
-        sub.isCut = limit == room && sub.allowance >= Self.sparseQuantum
-        enqueueBulk(sub)
-    }
-
-    private func enqueueBulk(_ sub: SubConnection) {
-        guard !sub.isInReadyList, !sub.isOver, multiplexer.sendBudget(sub.stream) > 0 else {
-            return sub.isCut = false
-        }
-        sub.isInReadyList = true
-        if sub.isCut { bulk.prepend(sub) } else { bulk.append(sub) }
-    }
-
-    func flush() {
-        var written = 0
-        writing: while !output.isEmpty, transport.isWritable {
-            let used = output.describe(in: loop.scratch.vectors)
-            switch transport.write(UnsafeMutableBufferPointer(rebasing: loop.scratch.vectors[..<used])) {
-            case .bytes(let count):
-                output.discard(count)
-                written += count
-            case .wouldBlock, .end: break writing
-            case .failed(let error): return end(LinkEnd(word: .lost, detail: "\(error)"))
-            }
-        }
-        moved(written)
-        drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
-        limitUnsent()
-    }
-
-    /// The kernel's share of what waits, by powers of two: it is told seldom.
-    private func limitUnsent() {
-        let wanted = drainRate.queueBytes(most: Self.mostUnsent)
-        guard wanted < unsentLimit || wanted >= 2 * unsentLimit else { return }
-        var limit = Self.mostUnsent
-        while limit > wanted { limit /= 2 }
-        guard limit != unsentLimit else { return }
-        unsentLimit = limit
-        transport.limitUnsent(limit)
     }
 }
