@@ -41,8 +41,6 @@ package protocol Poller: AnyObject {
 }
 
 extension Poller {
-    package func wait(deadline: UInt64?) { wait(deadline: deadline, after: .light) }
-
     package func shrink() {}
 }
 
@@ -64,6 +62,8 @@ package final class EpollPoller: Poller {
     private var wokeAt: UInt64 = 0
     /// How often it has looked for events before sleeping.
     package private(set) var looks = 0
+    /// How often it has offered the processor to who waits for it.
+    package private(set) var offers = 0
 
     package init() throws(SystemError) {
         descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -82,7 +82,7 @@ package final class EpollPoller: Poller {
     }
 
     package func wait(deadline: UInt64?, after load: TurnLoad) {
-        if load == .bulkBesideTalk { sched_yield() }
+        if load == .bulkBesideTalk { offerProcessor() }
         guard deadline != 0 else { return found = poll(0) }
         let start = now()
         let isLight = load == .light && start - wokeAt <= PollingWindow.lightTurnNanoseconds
@@ -93,7 +93,13 @@ package final class EpollPoller: Poller {
             found = poll(left.map { Int32(min($0, 60_000)) } ?? -1)
         }
         wokeAt = now()
-        if isLight { window.waited(wokeAt - start) }
+        // What is heavy earns nothing, but a long wait closes the window whatever was before it.
+        if isLight || wokeAt - start >= PollingWindow.longNanoseconds { window.waited(wokeAt - start) }
+    }
+
+    private func offerProcessor() {
+        offers += 1
+        sched_yield()
     }
 
     /// Looks for events without sleeping, unless somebody else was waiting for the processor.

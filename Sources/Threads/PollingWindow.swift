@@ -21,7 +21,7 @@ package struct PollingWindow: Sendable {
     /// A yield that took longer than this has let somebody else run.
     package static let yieldNanoseconds: UInt64 = 3_000
     /// Closes it.
-    private static let longNanoseconds: UInt64 = 1_000_000
+    package static let longNanoseconds: UInt64 = 1_000_000
 
     private static let most = 64
     private static let needed = 8

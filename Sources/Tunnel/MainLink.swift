@@ -30,8 +30,9 @@ package final class MainLink: TransportHandler, TurnWork {
     private var awaitedTimer: LoopTimer?
     private var crowd = Crowd()
     var talk = Talk()
-    /// In this turn.
+    /// Somebody has talked lately; looked at once in a turn.
     private var isTalking = false
+    /// In this turn, in both directions of the link.
     private var movedBytes = 0
     /// When a turn last moved much.
     private var lastBulk: UInt64?
@@ -63,11 +64,12 @@ package final class MainLink: TransportHandler, TurnWork {
     var hasSaidGoodbye = false
     var hasShutDown = false
 
-    /// While somebody talks: what is sealed in a turn, and what is taken from the link.
+    /// While somebody talks: what is sealed at a time, and what is taken from the link.
     static let shortTurn = 64 << 10
-    /// What a turn moves that is no talk.
-    private static let bulkTurn = Frame.maximumPayloadBytes
-    /// A transfer that moved something so lately goes on.
+    /// A turn that moves more than this is a transfer's, or many's. An answer of two full records and what goes with it is not.
+    private static let bulkTurn = 40 << 10
+    /// After such a turn the next one is expected: a turn takes 0.1 ms, and a program may have to wait for the processor for a few
+    /// time slices.
     private static let bulkLinger: UInt64 = 5_000_000
     /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
     /// the path: with 256 KiB a transfer had no credit in a fifth of them.

@@ -92,10 +92,18 @@ import Testing
         // Each of these waits is short. On a machine that stops for a moment between two, they begin anew.
         for _ in 0..<10_000 where poller.looks < 20 { poller.wait(deadline: nil) }
         #expect(poller.looks == 20)
-        for load in [TurnLoad.bulk, .bulkBesideTalk] {
-            for _ in 0..<50 { poller.wait(deadline: nil, after: load) }
-        }
-        #expect(poller.looks == 20)
+        for _ in 0..<50 { poller.wait(deadline: nil, after: .bulk) }
+        #expect(poller.looks == 20 && poller.offers == 0)
+        for _ in 0..<50 { poller.wait(deadline: nil, after: .bulkBesideTalk) }
+        #expect(poller.looks == 20 && poller.offers == 50)
+    }
+
+    @Test func `the processor is offered without a wait too, and only beside talk`() throws {
+        let poller = try EpollPoller()
+        for load in [TurnLoad.light, .bulk] { poller.wait(deadline: 0, after: load) }
+        #expect(poller.offers == 0)
+        poller.wait(deadline: 0, after: .bulkBesideTalk)
+        #expect(poller.offers == 1)
     }
 
     @Test func `a wait ends at its deadline and not before`() throws {
@@ -105,4 +113,8 @@ import Testing
         #expect(poller.now() >= began + 20_000_000)
         poller.wait(deadline: began)
     }
+}
+
+extension EpollPoller {
+    fileprivate func wait(deadline: UInt64?) { wait(deadline: deadline, after: .light) }
 }

@@ -109,13 +109,18 @@ extension Socket {
 }
 
 /// Ports for programs that cannot take port 0, and where nobody is to listen. Below those that Linux gives to whoever asks for any
-/// (ip_local_port_range begins at 32,768), and each handed out once: a listener on port 0 that got a "closed" port would forward
-/// to itself.
+/// (ip_local_port_range begins at 32,768, unless the machine is set otherwise), and each handed out once: a listener on port 0 that
+/// got a "closed" port would forward to itself.
 package func freePort() throws -> Int {
     for _ in 0..<Ports.range.count {
         let port = Ports.next()
-        // Somebody else's program may have it.
-        if (try? Socket.listening(on: Endpoint.tcp("127.0.0.1:\(port)"), backlog: 1)) != nil { return port }
+        do {
+            _ = try Socket.listening(on: Endpoint.tcp("127.0.0.1:\(port)"), backlog: 1)
+            return port
+        } catch SocketError.other(_, errno: EADDRINUSE) {
+            // Somebody else's program has it.
+            continue
+        }
     }
     throw Failure("no port of \(Ports.range) is free")
 }
