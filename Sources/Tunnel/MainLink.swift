@@ -64,8 +64,9 @@ package final class MainLink: TransportHandler, TurnWork {
     var hasSaidGoodbye = false
     var hasShutDown = false
 
-    /// While somebody talks: what is sealed at a time, and what is taken from the link.
-    static let shortTurn = 64 << 10
+    /// While somebody talks: what is sealed at a time. What comes must be quicker to go than to come, or an answer waits behind all of a
+    /// window: twice as much is taken from the link.
+    static let shortTurn = 48 << 10
     /// A turn that moves more than this is a transfer's, or many's. An answer of two full records and what goes with it is not.
     private static let bulkTurn = 40 << 10
     /// After such a turn the next one is expected: a turn takes 0.1 ms, and a program may have to wait for the processor for a few
@@ -273,7 +274,7 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer.leastRoundTripNanoseconds = isTalking ? 0 : Self.leastRoundTrip
         if isTalking, isBusy, !sparse.isEmpty, !isClosing { sendFirst() }
         guard !isOver else { return }
-        receive(most: isTalking ? Self.shortTurn : Scratch.bytes)
+        receive(most: isTalking ? 2 * Self.shortTurn : Scratch.bytes)
         guard !isOver else { return }
         measureRoundTrip()
         if hasSaidGoodbye {

@@ -41,7 +41,7 @@ private final class Scene {
 
 @Suite struct TalkTests {
     /// A turn, a record begun, and what is due.
-    private static let short = 88 << 10
+    private static let short = 72 << 10
 
     @Test func `transfers take short turns while somebody talks beside them, and long ones again after that`()
         throws
