@@ -107,6 +107,7 @@ private final class TracedRun {
         try fleet.stopServer()
         first.kill()
         disk = try Disk(folder: fleet.data)
+        let unchanged = fleet.databaseChanged
 
         // It knocks until the server is there, so that one trace has both, in one order.
         let node = try fleet.startNode(uuid)
@@ -121,8 +122,11 @@ private final class TracedRun {
         try fleet.waitForLink(of: node)
         let callers = Callers(4, at: entrances, areBrief: true, seed: seed)
         _ = try fleet.explained {
-            try eventually("\(calls) connections are over", within: .seconds(120)) {
-                callers.ended >= calls ? true : nil
+            try eventually(
+                "\(calls) connections are over, and pages have moved from the log", within: .seconds(120)
+            ) {
+                // How many commits they share, and so how soon the log is long enough, depends on the machine.
+                callers.ended >= calls && fleet.databaseChanged != unchanged ? true : nil
             }
         }
         try callers.stop()
@@ -138,6 +142,12 @@ private final class TracedRun {
 }
 
 extension ManagedFleet {
+    /// When the database's own file was last written; what is committed stands in the log beside it.
+    fileprivate var databaseChanged: Date? {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: "\(data)/\(Store.fileName)")
+        return attributes?[.modificationDate] as? Date
+    }
+
     /// Also when it runs under another program.
     func serverPID() throws -> pid_t {
         pid_t(try control.ask("GET", "/v1/status").integer("pid"))
