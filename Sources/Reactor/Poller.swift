@@ -98,8 +98,7 @@ package final class EpollPoller: Poller {
     }
 
     private func offerProcessor() {
-        offers += 1
-        sched_yield()
+        if sched_yield() == 0 { offers += 1 }
     }
 
     /// Looks for events without sleeping, unless somebody else was waiting for the processor.

@@ -69,8 +69,8 @@ package final class MainLink: TransportHandler, TurnWork {
     static let shortTurn = 48 << 10
     /// A turn that moves more than this is a transfer's, or many's. An answer of two full records and what goes with it is not.
     private static let bulkTurn = 40 << 10
-    /// After such a turn the next one is expected: a turn takes 0.1 ms, and a program may have to wait for the processor for a few
-    /// time slices.
+    /// After such a turn the next one is expected: a turn takes 0.1 ms, and a program may have to wait for the processor for a
+    /// time slice or two.
     private static let bulkLinger: UInt64 = 5_000_000
     /// Windows are sized by no shorter round trip while nobody talks. Below it they wait for the programs' turns and not for
     /// the path: with 256 KiB a transfer had no credit in a fifth of them.

@@ -87,6 +87,21 @@ private final class Scene {
         #expect(beside <= 2, "a talk begins beside what it cannot be before")
     }
 
+    @Test(arguments: [(30_000, TurnLoad.light), (200_000, .bulk)])
+    func `an answer of two records is no transfer, a larger one is`(bytes: Int, load: TurnLoad) throws {
+        let peers = try TwoPeers()
+        let targets = try RecordingListener(at: TwoPeers.target, in: peers.world)
+        try peers.map(.listener)
+        peers.connect()
+        peers.run(seconds: 1)
+        let client = peers.client()
+        try peers.until("the target is there") { targets.accepted.count == 1 }
+        peers.world.heaviest = .light
+        targets.accepted[0].send([UInt8](repeating: 7, count: bytes))
+        try peers.until("the answer is there") { client.received.count == bytes }
+        #expect(peers.world.heaviest == load)
+    }
+
     @Test func `who says much does not talk`() throws {
         let scene = try Scene()
         try scene.peers.until("the transfers run") { scene.taken > 8 << 20 }
