@@ -113,7 +113,7 @@ let package = Package(
         tests("MuxTests", ["Mux"]),
         tests("ReactorTests", ["Reactor", "Simulation", "Threads"]),
         tests("CiphersTests", ["Ciphers"]),
-        tests("TLSTests", ["TLS", "Buffers"]),
+        tests("TLSTests", ["TLS", "Buffers", "Ciphers"]),
         tests("SQLiteTests", ["SQLite"]),
         // The dumps are read from where they stand.
         .testTarget(

@@ -5,8 +5,8 @@ import Glibc
 /// A first-in first-out run of bytes, kept in chunks that `writev` takes as they are.
 ///
 /// An empty queue owns no memory: its last chunk goes back to the pool as soon as it is read out.
-/// Positions obey `0 ≤ read ≤ filled ≤ capacity` in every chunk; only the first chunk has `read > 0` and only the
-/// last may have room left.
+/// Positions obey `0 ≤ read ≤ filled ≤ capacity` in every chunk; only the first chunk has `read > 0`, and only the last is
+/// filled further.
 ///
 /// Chunks are plain memory with one owner at a time, a queue or its pool: as objects they cost several counted references for each
 /// record, and two allocations each.
@@ -38,6 +38,16 @@ package final class ByteQueue {
             count += taken
             rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
         }
+    }
+
+    /// Puts `amount` bytes, at most a chunk's, at the end, all in one place, for the caller to fill in before anything else is asked of
+    /// the queue: what can be made in its place needs no copy.
+    package func grow(by amount: Int) -> UnsafeMutableRawPointer {
+        precondition(amount > 0 && amount <= ChunkPool.chunkBytes, "more than a chunk holds")
+        let chunk = if let last, last.pointee.room >= amount { last } else { newLast(for: amount) }
+        defer { chunk.pointee.filled += amount }
+        count += amount
+        return chunk.bytes + chunk.pointee.filled
     }
 
     /// Describes the first bytes for `writev`; they stay queued until `discard`. Returns how many vectors were set.
@@ -80,6 +90,10 @@ package final class ByteQueue {
 
     private func chunkWithRoom(for amount: Int) -> Chunk.Pointer {
         if let last, last.pointee.room > 0 { return last }
+        return newLast(for: amount)
+    }
+
+    private func newLast(for amount: Int) -> Chunk.Pointer {
         let chunk = pool.take(atLeast: amount)
         if let last { last.pointee.next = chunk } else { first = chunk }
         last = chunk
@@ -106,11 +120,11 @@ package final class ChunkPool {
         small.deallocate()
     }
 
-    /// A chunk of the common size for `amount` of 8 KiB and more; for less a small one, so that ten thousand
+    /// A chunk of the common size for `amount` of more than 8 KiB; for less a small one, so that ten thousand
     /// slow connections with a line of text each do not hold 66 KiB each.
     fileprivate func take(atLeast amount: Int) -> Chunk.Pointer {
         if amount <= small.capacity { return small.take() }
-        return amount < medium.capacity ? medium.take() : common.take()
+        return amount <= medium.capacity ? medium.take() : common.take()
     }
 
     /// The chunk is empty and in no queue any more.

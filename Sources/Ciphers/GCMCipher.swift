@@ -1,132 +1,189 @@
 import CIPSecMB
 import COpenSSL
 
-/// The functions of the fast library, chosen for this processor.
-struct GCMFunctions: Sendable {
-    /// Nil where the library or the processor's instructions are missing.
-    static let shared: GCMFunctions? = {
-        var table = goproxy_gcm()
-        return goproxy_gcm_load(&table) == 1 ? GCMFunctions(table: table) : nil
-    }()
-
-    let table: goproxy_gcm
-}
-
-/// One direction of one connection: a key and the message under way. OpenSSL's `EVP_CIPHER_CTX` owns it; one thread at a time.
+/// AES-128-GCM (NIST SP 800-38D) with one key, one way. One thread at a time; it makes no allocation after its making.
 ///
-/// The order of calls is OpenSSL's: a key, then for each message its IV, its header (whole, before the first piece), the pieces,
-/// for opening the tag that is expected, and the end.
-final class GCMCipher {
-    static let keyBytes = 16
-    static let ivBytes = 12
-    static let tagBytes = 16
-    /// A record of TLS has 5.
-    private static let mostHeader = 64
+///     begin ─► update, for each piece ─► end
+///
+/// Whoever seals must never use a nonce twice.
+package final class GCMCipher {
+    package static let keyBytes = 16
+    package static let nonceBytes = 12
+    package static let tagBytes = 16
 
-    private let gcm: goproxy_gcm
-    /// The expanded key, the message's state, then IV, tag and header; the first two want whole cache lines.
-    private let memory: UnsafeMutableRawPointer
-    private let size: Int
-    private let message: UnsafeMutableRawPointer
-    private let iv: UnsafeMutablePointer<UInt8>
-    private let tag: UnsafeMutablePointer<UInt8>
-    private let header: UnsafeMutablePointer<UInt8>
-    private var headerCount = 0
-    private var isSealing = true
-    private var hasKey = false
-    private var hasIV = false
-    private var hasTag = false
+    private let isSealing: Bool
+    private let work: Work
     private var isUnderWay = false
 
-    init(_ functions: GCMFunctions) {
-        gcm = functions.table
-        let line = 64
-        let keyRoom = (gcm.key_bytes + line - 1) / line * line
-        let messageRoom = (gcm.message_bytes + line - 1) / line * line
-        size = keyRoom + messageRoom + line + Self.mostHeader
-        memory = .allocate(byteCount: size, alignment: line)
-        memory.initializeMemory(as: UInt8.self, repeating: 0, count: size)
-        message = memory + keyRoom
-        let rest = (message + messageRoom).assumingMemoryBound(to: UInt8.self)
-        (iv, tag, header) = (rest, rest + 16, rest + line)
+    private enum Work {
+        case ipsecMB(WideGCM)
+        case openSSL(OpaquePointer)
+    }
+
+    /// The key has 16 bytes, and the library is installed.
+    package init(key: [UInt8], sealing: Bool, library: GCMLibrary = .best) {
+        precondition(key.count == Self.keyBytes, "a key has 16 bytes")
+        isSealing = sealing
+        switch library {
+        case .ipsecMB:
+            guard let functions = GCMFunctions.shared else { preconditionFailure("the library is not here") }
+            work = .ipsecMB(WideGCM(functions, key))
+        case .openSSL:
+            guard let context = EVP_CIPHER_CTX_new() else { preconditionFailure("OpenSSL: no memory") }
+            Self.check(EVP_CipherInit_ex(context, EVP_aes_128_gcm(), nil, key, nil, sealing ? 1 : 0))
+            work = .openSSL(context)
+        }
     }
 
     deinit {
-        OPENSSL_cleanse(memory, size)
-        memory.deallocate()
-    }
-
-    /// What is nil stays as it was. False for other lengths than this cipher's.
-    func begin(
-        sealing: Bool, key: UnsafePointer<UInt8>?, keyCount: Int, iv: UnsafePointer<UInt8>?, ivCount: Int
-    ) -> Bool {
-        isSealing = sealing
-        if let key {
-            guard keyCount == Self.keyBytes else { return false }
-            gcm.expand(key, memory)
-            hasKey = true
-        }
-        if let iv {
-            guard ivCount == Self.ivBytes else { return false }
-            self.iv.update(from: iv, count: Self.ivBytes)
-            (hasIV, hasTag, isUnderWay, headerCount) = (true, false, false, 0)
-        }
-        return true
-    }
-
-    func add(header bytes: UnsafePointer<UInt8>, count: Int) -> Bool {
-        guard hasKey, hasIV, !isUnderWay, count <= Self.mostHeader - headerCount else { return false }
-        (header + headerCount).update(from: bytes, count: count)
-        headerCount += count
-        return true
-    }
-
-    /// `out` may be `bytes`.
-    func update(_ out: UnsafeMutablePointer<UInt8>, _ bytes: UnsafePointer<UInt8>, count: Int) -> Bool {
-        guard hasKey, hasIV else { return false }
-        startMessage()
-        if isSealing {
-            gcm.encrypt(memory, message, out, bytes, UInt64(count))
-        } else {
-            gcm.decrypt(memory, message, out, bytes, UInt64(count))
-        }
-        return true
-    }
-
-    /// Sealing: the tag is known after it. Opening: false unless the tag is the expected one. An IV serves once.
-    func end() -> Bool {
-        guard hasKey, hasIV, isSealing || hasTag else { return false }
-        startMessage()
-        (hasIV, isUnderWay) = (false, false)
-        if isSealing {
-            gcm.end_encrypt(memory, message, tag, UInt64(Self.tagBytes))
-            hasTag = true
-            return true
-        }
-        hasTag = false
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.tagBytes) { made in
-            gcm.end_decrypt(memory, message, made.baseAddress, UInt64(Self.tagBytes))
-            return CRYPTO_memcmp(made.baseAddress, tag, Self.tagBytes) == 0
+        switch work {
+        case .ipsecMB(let gcm): gcm.end()
+        case .openSSL(let context): EVP_CIPHER_CTX_free(context)
         }
     }
 
-    func expect(tag bytes: UnsafeRawPointer, count: Int) -> Bool {
-        guard !isSealing, count == Self.tagBytes else { return false }
-        UnsafeMutableRawPointer(tag).copyMemory(from: bytes, byteCount: count)
-        hasTag = true
-        return true
-    }
-
-    /// Of the message that was sealed last.
-    func takeTag(into out: UnsafeMutableRawPointer, count: Int) -> Bool {
-        guard isSealing, hasTag, count == Self.tagBytes else { return false }
-        out.copyMemory(from: tag, byteCount: count)
-        return true
-    }
-
-    private func startMessage() {
-        guard !isUnderWay else { return }
+    /// The next message: its 12 bytes of nonce, and what is authenticated without being encrypted.
+    package func begin(nonce: UnsafeRawPointer, header: UnsafeRawBufferPointer) {
         isUnderWay = true
-        gcm.begin(memory, message, iv, header, UInt64(headerCount))
+        switch work {
+        case .ipsecMB(let gcm): gcm.begin(nonce, header)
+        case .openSSL(let context):
+            var made: Int32 = 0
+            let nonce = nonce.assumingMemoryBound(to: UInt8.self)
+            Self.check(EVP_CipherInit_ex(context, nil, nil, nil, nonce, -1))
+            guard let bytes = header.bindMemory(to: UInt8.self).baseAddress else { return }
+            Self.check(EVP_CipherUpdate(context, nil, &made, bytes, Int32(header.count)))
+        }
+    }
+
+    /// One piece of at most 2 GiB; `out` has as many bytes, and may be `bytes`. What has been opened is not to be believed before `end`.
+    package func update(_ out: UnsafeMutableRawPointer, _ bytes: UnsafeRawPointer, count: Int) {
+        precondition(isUnderWay, "a message begins with its nonce")
+        guard count > 0 else { return }
+        let out = out.assumingMemoryBound(to: UInt8.self)
+        let bytes = bytes.assumingMemoryBound(to: UInt8.self)
+        switch work {
+        case .ipsecMB(let gcm): gcm.update(out, bytes, count, sealing: isSealing)
+        case .openSSL(let context):
+            var made: Int32 = 0
+            Self.check(EVP_CipherUpdate(context, out, &made, bytes, Int32(count)))
+        }
+    }
+
+    /// Sealing: writes the 16 bytes of the tag.
+    package func end(tag: UnsafeMutableRawPointer) {
+        precondition(isUnderWay && isSealing, "there is no message to seal")
+        isUnderWay = false
+        switch work {
+        case .ipsecMB(let gcm): gcm.endSealing(tag)
+        case .openSSL(let context):
+            var made: Int32 = 0
+            Self.check(EVP_CipherFinal_ex(context, tag.assumingMemoryBound(to: UInt8.self), &made))
+            Self.check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(Self.tagBytes), tag))
+        }
+    }
+
+    /// Opening: whether the 16 bytes are the message's tag.
+    package func end(expecting tag: UnsafeRawPointer) -> Bool {
+        precondition(isUnderWay && !isSealing, "there is no message to open")
+        isUnderWay = false
+        switch work {
+        case .ipsecMB(let gcm): return gcm.endOpening(tag)
+        case .openSSL(let context):
+            let tag = UnsafeMutableRawPointer(mutating: tag)
+            Self.check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(Self.tagBytes), tag))
+            var (made, none) = (Int32(0), UInt8(0))
+            let isRight = EVP_CipherFinal_ex(context, &none, &made) == 1
+            if !isRight { ERR_clear_error() }
+            return isRight
+        }
+    }
+
+    /// Nothing of these can fail for a reason that a peer has a hand in.
+    private static func check(_ result: Int32) {
+        precondition(result == 1, "OpenSSL: AES-128-GCM failed")
+    }
+}
+
+extension GCMCipher {
+    /// A whole message and its tag.
+    package func seal(_ message: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8] {
+        precondition(nonce.count == Self.nonceBytes, "a nonce has 12 bytes")
+        return [UInt8](unsafeUninitializedCapacity: message.count + Self.tagBytes) { out, made in
+            header.withUnsafeBytes { begin(nonce: nonce, header: $0) }
+            update(out.baseAddress!, message, count: message.count)
+            end(tag: out.baseAddress! + message.count)
+            made = out.count
+        }
+    }
+
+    /// Nil if anything was changed.
+    package func open(_ sealed: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8]? {
+        precondition(nonce.count == Self.nonceBytes, "a nonce has 12 bytes")
+        let count = sealed.count - Self.tagBytes
+        guard count >= 0 else { return nil }
+        var isRight = false
+        let message = [UInt8](unsafeUninitializedCapacity: count + 1) { out, made in
+            sealed.withUnsafeBytes { sealed in
+                header.withUnsafeBytes { begin(nonce: nonce, header: $0) }
+                update(out.baseAddress!, sealed.baseAddress!, count: count)
+                isRight = end(expecting: sealed.baseAddress! + count)
+            }
+            made = count
+        }
+        return isRight ? message : nil
+    }
+}
+
+/// The fast library's expanded key and the state of a message.
+private struct WideGCM {
+    private let gcm: goproxy_gcm
+    /// Both want whole cache lines.
+    private let key: UnsafeMutableRawPointer
+    private let message: UnsafeMutableRawPointer
+    private let size: Int
+
+    init(_ functions: GCMFunctions, _ bytes: [UInt8]) {
+        gcm = functions.table
+        let line = 64
+        let keyRoom = (gcm.key_bytes + line - 1) / line * line
+        size = keyRoom + (gcm.message_bytes + line - 1) / line * line
+        key = .allocate(byteCount: size, alignment: line)
+        key.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+        message = key + keyRoom
+        gcm.expand(bytes, key)
+    }
+
+    func begin(_ nonce: UnsafeRawPointer, _ header: UnsafeRawBufferPointer) {
+        gcm.begin(
+            key, message, nonce.assumingMemoryBound(to: UInt8.self),
+            header.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(header.count))
+    }
+
+    func update(
+        _ out: UnsafeMutablePointer<UInt8>, _ bytes: UnsafePointer<UInt8>, _ count: Int, sealing: Bool
+    ) {
+        if sealing {
+            gcm.encrypt(key, message, out, bytes, UInt64(count))
+        } else {
+            gcm.decrypt(key, message, out, bytes, UInt64(count))
+        }
+    }
+
+    func endSealing(_ tag: UnsafeMutableRawPointer) {
+        gcm.end_encrypt(key, message, tag.assumingMemoryBound(to: UInt8.self), UInt64(GCMCipher.tagBytes))
+    }
+
+    func endOpening(_ tag: UnsafeRawPointer) -> Bool {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: GCMCipher.tagBytes) { made in
+            gcm.end_decrypt(key, message, made.baseAddress, UInt64(GCMCipher.tagBytes))
+            return CRYPTO_memcmp(made.baseAddress, tag, GCMCipher.tagBytes) == 0
+        }
+    }
+
+    /// Nobody uses it any more.
+    func end() {
+        OPENSSL_cleanse(key, size)
+        key.deallocate()
     }
 }

@@ -1,4 +1,4 @@
-// Where OpenSSL meets our memory: it reads ciphertext from the caller's buffer and appends what is to be sent
+// Where OpenSSL meets our memory while hands are shaken: it reads from the caller's buffer and appends what is to be sent
 // to the link's queue. No descriptor, no copy beside that append, and nothing that could block.
 import Buffers
 import COpenSSL
@@ -17,8 +17,6 @@ private func readInput(bio: OpaquePointer?, into out: UnsafeMutablePointer<CChar
     BIO_clear_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_WRITE | BIO_FLAGS_SHOULD_RETRY)
     guard let data = BIO_get_data(bio), let out, room > 0 else { return -1 }
     return Unmanaged<TLSEngine>.fromOpaque(data)._withUnsafeGuaranteedRef { engine in
-        // A flood ends here, in the middle of what was fed, not after megabytes of key derivations.
-        if engine.keyUpdates.isFlooded { return -1 }
         let taken = engine.takeInput(into: UnsafeMutableRawBufferPointer(start: out, count: Int(room)))
         if taken == 0 {
             BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY)

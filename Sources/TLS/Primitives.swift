@@ -32,8 +32,11 @@ package var openSSLVersion: String {
 
 /// HKDF-Expand with SHA-256 (RFC 5869, 2.3): independent keys out of one good key.
 package func hkdfExpand(_ key: [UInt8], info: String, count: Int) -> [UInt8] {
-    let info = [UInt8](info.utf8)
-    return [UInt8](unsafeUninitializedCapacity: count) { out, made in
+    hkdfExpand(key, info: [UInt8](info.utf8), count: count)
+}
+
+func hkdfExpand(_ key: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: count) { out, made in
         let done = goproxy_hkdf_expand_sha256(key, key.count, info, info.count, out.baseAddress, count)
         precondition(done == 1, "OpenSSL: HKDF failed")
         made = count

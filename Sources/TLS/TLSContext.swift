@@ -1,6 +1,5 @@
 // The recipe: every setting of TLS 1.3 with a pre-shared key that this project uses, in one place.
 import COpenSSL
-import Ciphers
 
 /// What all connections of one role share. Immutable after its making.
 ///
@@ -51,7 +50,7 @@ package final class TLSContext {
     ) throws(TLSFailure) {
         ERR_clear_error()
         let method = isClient ? TLS_client_method() : TLS_server_method()
-        guard let handle = SSL_CTX_new_ex(FastGCM.shared?.context, FastGCM.preference, method) else {
+        guard let handle = SSL_CTX_new(method) else {
             throw TLSFailure(.other, "OpenSSL: cannot make a context")
         }
         guard let bioMethod = makeEngineBIOMethod(), Self.applyRecipe(to: handle) else {
@@ -59,6 +58,7 @@ package final class TLSContext {
             throw TLSFailure(.other, "OpenSSL: a setting is refused (TLS 1.3, \(Self.cipher), X25519:P-256)")
         }
         SSL_CTX_set_msg_callback(handle, noteHandshakeMessage)
+        SSL_CTX_set_keylog_callback(handle, noteSecret)
         self.handle = handle
         self.bioMethod = bioMethod
         self.isClient = isClient
@@ -158,4 +158,10 @@ private func noteHandshakeMessage(
 ) {
     guard isWritten == 0, contentType == SSL3_RT_HANDSHAKE, count > 0, let bytes else { return }
     TLSEngine.of(ssl)?.received(handshakeMessage: Int32(bytes.load(as: UInt8.self)))
+}
+
+/// Called for each secret that is agreed upon, with a line that OpenSSL wipes afterwards.
+private func noteSecret(ssl: OpaquePointer?, line: UnsafePointer<CChar>?) {
+    guard let line else { return }
+    TLSEngine.of(ssl)?.agreed(keyLogLine: line)
 }

@@ -9,9 +9,9 @@ import Ciphers
 
 /// The TLS state of one main link. One thread at a time; it may move to another thread between two calls.
 ///
-/// Reading and writing make no allocation of ours. OpenSSL takes and returns its own record buffer for each
-/// record, which is why an idle engine is small; one that carries much keeps them. After a failure every call
-/// answers that same failure.
+/// OpenSSL shakes hands and is let go of then; `RecordProtection` seals and opens records, as a kernel does that is handed a
+/// connection's keys: from the caller's memory into the queue, and from what arrived into the caller's memory, with no copy
+/// and no allocation. After a failure every call answers that same failure.
 package final class TLSEngine {
     package enum HandshakeProgress {
         /// All input was taken; what is in `output` has to be sent.
@@ -23,7 +23,7 @@ package final class TLSEngine {
     }
 
     package enum ReadResult {
-        /// Not more than one record's payload, so there may be more.
+        /// One record's payload; there may be more.
         case bytes(Int)
         case wantsInput
         /// The peer sent close_notify: all of its data was delivered. Writing is still allowed.
@@ -40,24 +40,19 @@ package final class TLSEngine {
     package var peerIdentity: [UInt8]? { evidence.isEstablished ? offeredIdentity : nil }
 
     /// The cipher and who provides it, for the log.
-    package var cipherText: String {
-        FastGCM.shared == nil ? "aes-128-gcm/openssl" : "aes-128-gcm/ipsec-mb"
-    }
+    package var cipherText: String { "aes-128-gcm/\(GCMLibrary.best.name)" }
 
     package let context: TLSContext
-    package private(set) var keyUpdates = KeyUpdateSchedule()
-    private let ssl: OpaquePointer
-    private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Until the handshake is done.
+    private var ssl: OpaquePointer?
+    private var input = RecordInput()
+    private var secrets = HandshakeSecrets()
+    /// From then on, with an input of its own.
+    private var protection: RecordProtection?
     private var evidence: PeerEvidence
     private var offeredIdentity: [UInt8]?
     private var failure: TLSFailure?
     private var isClosedByPeer = false
-    private var isClosedByUs = false
-    /// Since the last tick, in both directions.
-    private var recentRecords = 0
-    private var keepsBuffers = false
-    /// Records between two ticks that make an engine a busy one.
-    private static let busyRecords = 64
 
     /// A client's first bytes appear in `output` with the first `handshake()`.
     package init(context: TLSContext, output: ByteQueue) throws(TLSFailure) {
@@ -81,23 +76,23 @@ package final class TLSEngine {
 
     deinit {
         SSL_free(ssl)
+        secrets.wipe()
     }
 
     /// Sets the input. The memory stays the caller's and has to stay valid until a call answers `.wantsInput`
     /// (all was taken), `.closed` or `.failed` (the rest is dropped).
     package func feed(_ ciphertext: UnsafeRawBufferPointer) {
         if failure != nil || isClosedByPeer { return }
-        precondition(input.isEmpty, "feeding before the last input was taken")
-        input = ciphertext
+        if let protection { protection.input.feed(ciphertext) } else { input.feed(ciphertext) }
     }
 
     /// Goes as far as the input reaches.
     package func handshake() -> HandshakeProgress {
         if let failure { return .failed(failure) }
-        if evidence.isEstablished { return .done }
+        guard let ssl else { return .done }
         ERR_clear_error()
         let result = SSL_do_handshake(ssl)
-        if result == 1 { return finishHandshake() }
+        if result == 1 { return finishHandshake(ssl) }
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsInput
         case SSL_ERROR_ZERO_RETURN:
@@ -107,30 +102,21 @@ package final class TLSEngine {
         }
     }
 
-    /// Decrypts into `buffer`, which is not empty. May append to `output` (the answer to a key update, an
-    /// alert), so flush after reading too.
+    /// Decrypts into `buffer`, which has room for a whole record's payload. May append to `output` (the answer to a key
+    /// update, an alert), so flush after reading too.
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadResult {
         if let failure { return .failed(failure) }
         if isClosedByPeer { return .closed }
-        precondition(
-            evidence.isEstablished && !buffer.isEmpty, "reading before the handshake, or into nothing")
-        forgetErrors()
-        let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
-        if result > 0 {
-            countRecord()
-            return .bytes(Int(result))
-        }
-        switch SSL_get_error(ssl, result) {
-        case SSL_ERROR_WANT_READ: return .wantsInput
-        case SSL_ERROR_ZERO_RETURN:
+        guard let protection else { preconditionFailure("reading before the handshake") }
+        precondition(buffer.count >= Self.maximumPayload, "a record is read as a whole")
+        switch protection.read(into: buffer) {
+        case .bytes(let count): return .bytes(count)
+        case .wantsInput: return .wantsInput
+        case .closed:
             isClosedByPeer = true
-            dropInput()
             return .closed
-        default:
-            if keyUpdates.isFlooded {
-                return .failed(fail(TLSFailure(.keyUpdateFlood, "the peer asks for new keys too often")))
-            }
-            return .failed(fail(evidence.failureFromErrorQueue()))
+        case .alert(let number): return .failed(fail(evidence.failure(ofAlert: Int32(number))))
+        case .refused(let failure): return .failed(fail(failure))
         }
     }
 
@@ -149,86 +135,41 @@ package final class TLSEngine {
     /// Encrypts 1 to 16,384 bytes as one record into `output`. Nil is success.
     package func write(_ plaintext: UnsafeRawBufferPointer) -> TLSFailure? {
         if let failure { return failure }
-        precondition(
-            evidence.isEstablished && !isClosedByUs, "writing before the handshake or after the close")
+        guard let protection else { preconditionFailure("writing before the handshake") }
         precondition(
             !plaintext.isEmpty && plaintext.count <= Self.maximumPayload, "a record has 1 to 16384 bytes")
-        if keyUpdates.isDue { renewKey() }
-        forgetErrors()
-        let result = SSL_write(ssl, plaintext.baseAddress, Int32(plaintext.count))
-        if result == Int32(plaintext.count) {
-            keyUpdates.sentRecord()
-            countRecord()
-            return nil
-        }
-        if SSL_get_error(ssl, result) == SSL_ERROR_WANT_READ {
-            // The BIO never refuses a write; OpenSSL waits for the rest of a message that the peer split.
-            return fail(TLSFailure(.other, "the peer breaks the TLS protocol: half a key update"))
-        }
-        return fail(evidence.failureFromErrorQueue())
+        protection.write(plaintext)
+        return nil
     }
 
     /// Ends our direction; nothing can be written after it. Does nothing before the handshake or after a
     /// failure.
     package func sendCloseNotify() {
-        guard evidence.isEstablished, failure == nil, !isClosedByUs else { return }
-        isClosedByUs = true
-        ERR_clear_error()
-        _ = SSL_shutdown(ssl)
+        if failure == nil { protection?.sendCloseNotify() }
     }
 
     /// 32 bytes that only the two ends of this connection can know (RFC 8446, 7.5), after the handshake.
     package func exportKeyingMaterial(label: String) -> [UInt8] {
         precondition(evidence.isEstablished, "exporting before the handshake")
-        var label = label
-        let bytes = label.withUTF8 { label in
-            [UInt8](unsafeUninitializedCapacity: 32) { out, count in
-                let done = label.withMemoryRebound(to: CChar.self) {
-                    SSL_export_keying_material(ssl, out.baseAddress, 32, $0.baseAddress, $0.count, nil, 0, 0)
-                }
-                count = done == 1 ? 32 : 0
-            }
-        }
-        precondition(bytes.count == 32, "OpenSSL: cannot export keying material")
-        return bytes
+        return secrets.export(label: label)
     }
 
     /// Tells the time, on any scale that does not go back, every few seconds or oftener: a key of an hour is
     /// renewed with the next record, and the count of the peer's key updates starts anew each minute.
     package func tick(nowNanoseconds: UInt64) {
-        keyUpdates.tick(nowNanoseconds)
-        if evidence.isEstablished, failure == nil, !isClosedByUs, keyUpdates.isDue { renewKey() }
-        if keepsBuffers, recentRecords < Self.busyRecords {
-            keepsBuffers = false
-            SSL_ctrl(ssl, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)
-            // Not while half a record is in them; the next record then returns them.
-            SSL_free_buffers(ssl)
-        }
-        recentRecords = 0
-    }
-
-    @inline(__always)
-    private func countRecord() {
-        recentRecords += 1
-        if recentRecords == Self.busyRecords, !keepsBuffers {
-            keepsBuffers = true
-            SSL_ctrl(ssl, SSL_CTRL_CLEAR_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)
-        }
+        protection?.tick(nowNanoseconds)
     }
 
     /// For tests: how many records one key protects; 2^22 otherwise.
     package var recordsPerKey: UInt64 {
-        get { keyUpdates.recordsPerKey }
-        set { keyUpdates.recordsPerKey = newValue }
+        get { protection?.keyUpdates.recordsPerKey ?? 0 }
+        set { protection?.keyUpdates.recordsPerKey = newValue }
     }
 
-    /// What an earlier call left would be taken for this one's. Looking costs a tenth of clearing.
-    @inline(__always)
-    private func forgetErrors() {
-        if ERR_peek_error() != 0 { ERR_clear_error() }
-    }
+    /// For tests.
+    package var keyUpdatesInWindow: Int { protection?.keyUpdates.inWindow ?? 0 }
 
-    private func finishHandshake() -> HandshakeProgress {
+    private func finishHandshake(_ ssl: OpaquePointer) -> HandshakeProgress {
         guard TLSContext.isOfRecipe(ssl) else {
             return .failed(
                 fail(
@@ -238,34 +179,33 @@ package final class TLSEngine {
                             "the server shows a certificate instead of proving the credential")
                         : TLSFailure(.other, "the handshake is not of this recipe")))
         }
-        evidence.isEstablished = true
-        return .done
-    }
-
-    /// The KeyUpdate itself goes out before the next record. Not answered by the peer: it counts its own
-    /// records.
-    private func renewKey() {
-        if SSL_get_key_update_type(ssl) == SSL_KEY_UPDATE_NONE {
-            ERR_clear_error()
-            // It fails only while OpenSSL waits for the rest of a split message, which the next write
-            // reports.
-            guard SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 else { return }
+        // OpenSSL takes a record at a time: what has come behind the last of the handshake is still ours to read.
+        guard secrets.isComplete, SSL_has_pending(ssl) == 0 else {
+            return .failed(fail(TLSFailure(.other, "OpenSSL keeps to itself what was agreed upon")))
         }
-        keyUpdates.renewedKey()
+        let (ours, theirs) =
+            evidence.isClient ? (secrets.client, secrets.server) : (secrets.server, secrets.client)
+        let protection = RecordProtection(
+            isClient: context.isClient, sending: TrafficKey(ours, sealing: true),
+            receiving: TrafficKey(theirs, sealing: false), output: output)
+        protection.input.feed(input.fed)
+        input.drop()
+        self.protection = protection
+        evidence.isEstablished = true
+        self.ssl = nil
+        SSL_free(ssl)
+        return .done
     }
 
     private func fail(_ reason: TLSFailure) -> TLSFailure {
         failure = reason
-        dropInput()
+        input.drop()
+        protection?.input.drop()
         return reason
-    }
-
-    private func dropInput() {
-        input = UnsafeRawBufferPointer(start: nil, count: 0)
     }
 }
 
-// What OpenSSL's callbacks call, always from inside one of the engine's own calls.
+// What OpenSSL's callbacks call, always from inside `handshake()`.
 extension TLSEngine {
     /// SSL_get_app_data's slot.
     private static let engineIndex: Int32 = 0
@@ -275,11 +215,7 @@ extension TLSEngine {
     }
 
     func takeInput(into out: UnsafeMutableRawBufferPointer) -> Int {
-        let taken = min(out.count, input.count)
-        guard taken > 0 else { return 0 }
-        out.baseAddress!.copyMemory(from: input.baseAddress!, byteCount: taken)
-        if taken == input.count { dropInput() } else { input = .init(rebasing: input[taken...]) }
-        return taken
+        input.take(into: out)
     }
 
     func peerOffered(_ identity: UnsafeRawBufferPointer, isKnown: Bool) {
@@ -290,6 +226,9 @@ extension TLSEngine {
     func received(handshakeMessage type: Int32) {
         evidence.spokeTLS = true
         if type == SSL3_MT_CERTIFICATE { evidence.showedCertificate = true }
-        if type == SSL3_MT_KEY_UPDATE { keyUpdates.peerRenewedKey() }
+    }
+
+    func agreed(keyLogLine line: UnsafePointer<CChar>) {
+        secrets.note(line)
     }
 }

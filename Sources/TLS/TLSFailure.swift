@@ -62,11 +62,10 @@ struct PeerEvidence {
         guard ERR_GET_LIB(code) == ERR_LIB_SSL else { return TLSFailure(.other, "TLS failed: \(text)") }
         let reason = ERR_GET_REASON(code)
         if reason > SSL_AD_REASON_OFFSET { return failure(ofAlert: reason - SSL_AD_REASON_OFFSET) }
-        if isEstablished { return failureAfterHandshake(reason, text) }
         return failureInHandshake(reason, text)
     }
 
-    private func failure(ofAlert number: Int32) -> TLSFailure {
+    func failure(ofAlert number: Int32) -> TLSFailure {
         let name = String(cString: SSL_alert_desc_string_long(number))
         guard !isEstablished else {
             return TLSFailure(.alert, "the peer ended the link with the alert '\(name)'")
@@ -82,13 +81,6 @@ struct PeerEvidence {
         default:
             return TLSFailure(.alert, "the peer refuses the handshake with the alert '\(name)'")
         }
-    }
-
-    private func failureAfterHandshake(_ reason: Int32, _ text: String) -> TLSFailure {
-        if reason == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC {
-            return TLSFailure(.other, "a record was changed or damaged on the way")
-        }
-        return TLSFailure(.other, "the peer breaks the TLS protocol: \(text)")
     }
 
     private func failureInHandshake(_ reason: Int32, _ text: String) -> TLSFailure {

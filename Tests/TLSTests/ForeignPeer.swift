@@ -9,6 +9,8 @@ final class ForeignPeer {
     var identity = TLSTests.identity
     var psk: [UInt8]? = TLSTests.psk
     fileprivate(set) var ticketsSeen = 0
+    /// Its key log.
+    fileprivate(set) var secrets = [String: [UInt8]]()
 
     /// `settings` sees the context before the connection is made.
     init(isClient: Bool, _ settings: (OpaquePointer) -> Void = { _ in }) {
@@ -20,6 +22,7 @@ final class ForeignPeer {
             SSL_CTX_set_psk_find_session_callback(context, findKey)
         }
         SSL_CTX_set_msg_callback(context, countTickets)
+        SSL_CTX_set_keylog_callback(context, keepSecret)
         ssl = SSL_new(context)
         SSL_set_bio(ssl, input, output)
         SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
@@ -118,4 +121,12 @@ private func countTickets(
 ) {
     guard isWritten == 0, contentType == SSL3_RT_HANDSHAKE, count > 0, let bytes else { return }
     if Int32(bytes.load(as: UInt8.self)) == SSL3_MT_NEWSESSION_TICKET { ForeignPeer.of(ssl).ticketsSeen += 1 }
+}
+
+private func keepSecret(ssl: OpaquePointer?, line: UnsafePointer<CChar>?) {
+    let words = String(cString: line!).split(separator: " ")
+    let digits = Array(words[2].utf8).map { $0 < 58 ? $0 - 48 : $0 - 87 }
+    ForeignPeer.of(ssl).secrets[String(words[0])] = stride(from: 0, to: digits.count, by: 2).map {
+        digits[$0] << 4 | digits[$0 + 1]
+    }
 }

@@ -64,7 +64,7 @@ import TLS
         server.give(flood + client.takeOutput())
         #expect(server.failure?.kind == .keyUpdateFlood)
         #expect(server.received == [])
-        #expect(server.engine.keyUpdates.inWindow == 17)
+        #expect(server.engine.keyUpdatesInWindow == 17)
     }
 
     @Test func `sixteen key updates each minute are fine, and each request is answered`() throws {

@@ -65,21 +65,6 @@ import Testing
         #expect(server.received.count == 16_384)
     }
 
-    @Test func `a record that is larger than the buffer is read in parts`() throws {
-        let (client, server) = try pair()
-        let sent = randomBytes(10_000)
-        #expect(client.write(sent) == nil)
-        let stream = client.takeOutput()
-        let small = UnsafeMutableRawBufferPointer.allocate(byteCount: 999, alignment: 1)
-        defer { small.deallocate() }
-        var received = [UInt8]()
-        stream.withUnsafeBytes { bytes in
-            server.engine.feed(bytes)
-            while case .bytes(let count) = server.engine.read(into: small) { received += small[..<count] }
-        }
-        #expect(received == sent)
-    }
-
     @Test func `what follows the last handshake message in the same input is read too`() throws {
         let client = try End.client()
         let server = try End.server()

@@ -1,0 +1,248 @@
+import COpenSSL
+import Ciphers
+import TLS
+import Testing
+
+/// Records as no peer of ours makes them, under the right keys: OpenSSL shakes hands, then we speak in its place.
+@Suite struct RecordTests {
+    @Test func `records made by the book are taken`() throws {
+        let (server, forger) = try serverAndForger()
+        server.give(forger.record([1, 2, 3]))
+        server.give(forger.record([4]) + forger.record([UInt8](repeating: 5, count: 16_384)))
+        #expect(server.received == [1, 2, 3, 4] + [UInt8](repeating: 5, count: 16_384))
+        #expect(server.failure == nil)
+    }
+
+    @Test(arguments: [1, 100, 16_000])
+    func `what fills a record up is taken off`(zeros: Int) throws {
+        let (server, forger) = try serverAndForger()
+        server.give(forger.record([0, 7, 0, 0], padding: zeros))
+        #expect(server.received == [0, 7, 0, 0])
+        #expect(server.failure == nil)
+    }
+
+    @Test func `OpenSSL's own padding is taken off`() throws {
+        let client = ForeignPeer(isClient: true) { SSL_CTX_set_block_padding($0, 512) }
+        let server = try End.server()
+        client.shake(with: server)
+        client.write([9, 9, 9])
+        let record = client.takeOutput()
+        #expect(record.count > 512)
+        server.give(record)
+        #expect(server.received == [9, 9, 9])
+    }
+
+    /// What each ends with, and the alert that the peer gets.
+    static let breaches: [(what: String, alert: Int32, make: @Sendable (Forger) -> [UInt8])] = [
+        ("an unknown content", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([1], content: 99) }),
+        ("heartbeat", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([1], content: 24) }),
+        ("change_cipher_spec inside", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([1], content: 20) }),
+        ("nothing but zeros", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([], content: 0, padding: 500) }),
+        ("change_cipher_spec outside", SSL_AD_UNEXPECTED_MESSAGE, { _ in [20, 3, 3, 0, 1, 1] }),
+        ("an alert outside", SSL_AD_UNEXPECTED_MESSAGE, { _ in [21, 3, 3, 0, 2, 1, 0] }),
+        ("a record too long by one", SSL_AD_RECORD_OVERFLOW, { _ in [23, 3, 3, 0x40, 0x12] }),
+        ("the longest length", SSL_AD_RECORD_OVERFLOW, { _ in [23, 3, 3, 0xff, 0xff] }),
+        ("no room for the content", SSL_AD_DECODE_ERROR, { _ in [23, 3, 3, 0, 16] }),
+        ("no bytes at all", SSL_AD_DECODE_ERROR, { _ in [23, 3, 3, 0, 0] }),
+        ("one byte of an alert", SSL_AD_DECODE_ERROR, { $0.record([1], content: 21) }),
+        ("three bytes of an alert", SSL_AD_DECODE_ERROR, { $0.record([1, 0, 0], content: 21) }),
+        ("an empty message", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([], content: 22) }),
+        ("half a key update", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0], content: 22) }),
+        ("a key update of 2", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0, 1, 2], content: 22) }),
+        ("a long key update", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0, 2, 0, 0], content: 22) }),
+        (
+            "two key updates in one", SSL_AD_UNEXPECTED_MESSAGE,
+            { $0.record([24, 0, 0, 1, 0, 24, 0, 0, 1, 0], content: 22) }
+        ),
+        ("a hello", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([1, 0, 0, 1, 0], content: 22) }),
+        ("a ticket for the server", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([4, 0, 0, 0], content: 22) }),
+        (
+            "a record left out", SSL_AD_BAD_RECORD_MAC,
+            { forger in
+                forger.skip(); return forger.record([1])
+            }
+        ),
+        (
+            "33 empty records", SSL_AD_UNEXPECTED_MESSAGE,
+            { forger in (0..<33).flatMap { _ in forger.record([]) } }
+        ),
+    ]
+
+    @Test(arguments: breaches.indices)
+    func `a record that breaks the rules ends the link, once, and the peer is told`(index: Int) throws {
+        let (what, alert, make) = Self.breaches[index]
+        for slice in [Int.max, 1] {
+            let (server, forger) = try serverAndForger()
+            server.give(make(forger), slice: { slice })
+            #expect(server.failure?.kind == .other, "\(what)")
+            #expect(server.received == [], "\(what)")
+            let told = server.takeOutput()
+            #expect(forger.opened(told) == [2, UInt8(alert), 21], "\(what)")
+            // Nothing more is taken, or said.
+            server.give(forger.record([1]))
+            #expect(
+                server.write([1]) == server.failure && server.takeOutput().isEmpty && server.received == [])
+        }
+    }
+
+    @Test func `thirty-two empty records are borne, as often as data comes between them`() throws {
+        let (server, forger) = try serverAndForger()
+        for round in UInt8(0)..<3 {
+            for _ in 0..<32 { server.give(forger.record([])) }
+            server.give(forger.record([round]))
+        }
+        #expect(server.received == [0, 1, 2] && server.failure == nil)
+    }
+
+    @Test func `a client bears another server's tickets, and no flood of them`() throws {
+        let server = ForeignPeer(isClient: false)
+        let client = try End.client()
+        // The server's tickets are sent when it has heard the client's last word.
+        client.run()
+        server.give(client.takeOutput())
+        server.shake(with: client)
+        #expect(client.isEstablished && client.failure == nil)
+        server.write([1, 2])
+        client.give(server.takeOutput())
+        #expect(client.received == [1, 2])
+        // One ticket, which it owes to a key from outside, and one record of data.
+        let ticket: [UInt8] = [4, 0, 0, 3, 1, 2, 3]
+        let forger = Forger(
+            sends: try #require(server.secrets["SERVER_TRAFFIC_SECRET_0"]),
+            opens: try #require(server.secrets["CLIENT_TRAFFIC_SECRET_0"]), records: 2)
+        for _ in 0..<32 { client.give(forger.record(ticket + ticket, content: 22)) }
+        #expect(client.failure == nil)
+        client.give(forger.record(ticket, content: 22))
+        #expect(client.failure?.kind == .other)
+    }
+
+    @Test(arguments: [[4, 0, 0, 4, 1, 2, 3], [4, 0, 0, 3, 1, 2, 3, 4], [4, 0]] as [[UInt8]])
+    func `a ticket that does not fit its record ends the link`(message: [UInt8]) throws {
+        let server = ForeignPeer(isClient: false) { SSL_CTX_set_num_tickets($0, 0) }
+        let client = try End.client()
+        client.run()
+        server.give(client.takeOutput())
+        server.shake(with: client)
+        let forger = Forger(
+            sends: try #require(server.secrets["SERVER_TRAFFIC_SECRET_0"]),
+            opens: try #require(server.secrets["CLIENT_TRAFFIC_SECRET_0"]))
+        client.give(forger.record(message, content: 22))
+        #expect(client.failure?.kind == .other)
+    }
+
+    @Test func `an alert of the peer ends the link with its name, and is not answered`() throws {
+        let (server, forger) = try serverAndForger()
+        server.give(forger.record([2, 20], content: 21) + forger.record([1]))
+        #expect(server.failure?.kind == .alert)
+        #expect(server.failure?.description.contains("bad record mac") == true)
+        #expect(server.received == [] && server.takeOutput().isEmpty)
+    }
+
+    @Test func `a request for a new key after our last word is obeyed, not answered`() throws {
+        let (server, forger) = try serverAndForger()
+        server.engine.sendCloseNotify()
+        #expect(forger.opened(server.takeOutput()) == [1, 0, 21])
+        server.give(forger.record([24, 0, 0, 1, 1], content: 22))
+        forger.renew()
+        server.give(forger.record([8]))
+        #expect(server.received == [8] && server.failure == nil && server.takeOutput().isEmpty)
+    }
+
+    @Test func `what is exported is what OpenSSL exports`() throws {
+        let client = ForeignPeer(isClient: true)
+        let server = try End.server()
+        client.shake(with: server)
+        for label in ["EXPORTER-goproxy-v1-hello", "x"] {
+            var key = [UInt8](repeating: 0, count: 32)
+            #expect(SSL_export_keying_material(client.ssl, &key, 32, label, label.utf8.count, nil, 0, 0) == 1)
+            #expect(server.engine.exportKeyingMaterial(label: label) == key)
+        }
+    }
+
+    @Test func `two hundred thousand records to OpenSSL and back, with new keys between them`() throws {
+        let client = ForeignPeer(isClient: true)
+        let server = try End.server()
+        client.shake(with: server)
+        server.engine.recordsPerKey = 20_000
+        for round in 0..<10 {
+            server.engine.tick(nowNanoseconds: UInt64(round) * 60_000_000_000)
+            SSL_key_update(client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
+            for number in 0..<20_000 {
+                let text = [UInt8(truncatingIfNeeded: number), UInt8(round)]
+                #expect(server.write(text) == nil)
+                client.write(text)
+                if number % 100 == 0 {
+                    client.give(server.takeOutput())
+                    server.give(client.takeOutput())
+                }
+            }
+            client.give(server.takeOutput())
+            server.give(client.takeOutput())
+            let expected = (0..<20_000).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(round)] }
+            #expect(client.read() == expected)
+            #expect(server.takeReceived() == expected)
+        }
+    }
+
+    private func serverAndForger() throws -> (End, Forger) {
+        let client = ForeignPeer(isClient: true)
+        let server = try End.server()
+        client.shake(with: server)
+        #expect(server.isEstablished)
+        return (
+            server,
+            Forger(
+                sends: try #require(client.secrets["CLIENT_TRAFFIC_SECRET_0"]),
+                opens: try #require(client.secrets["SERVER_TRAFFIC_SECRET_0"]))
+        )
+    }
+}
+
+/// Seals records by RFC 8446 alone, written apart from what is tested.
+final class Forger {
+    private var secret: [UInt8]
+    private let opens: [UInt8]
+    private var number: UInt64
+    private var numberOpened: UInt64 = 0
+
+    init(sends: [UInt8], opens: [UInt8], records: UInt64 = 0) {
+        secret = sends
+        self.opens = opens
+        number = records
+    }
+
+    func skip() { number += 1 }
+
+    func renew() {
+        secret = hkdfExpand(secret, info: "\0\u{20}\u{11}tls13 traffic upd\0", count: 32)
+        number = 0
+    }
+
+    func record(_ payload: [UInt8], content: UInt8 = 23, padding: Int = 0) -> [UInt8] {
+        let inner = payload + [content] + [UInt8](repeating: 0, count: padding)
+        let length = inner.count + 16
+        let header: [UInt8] = [23, 3, 3, UInt8(length >> 8), UInt8(length & 255)]
+        defer { number += 1 }
+        let cipher = GCMCipher(key: Self.key(secret), sealing: true, library: .openSSL)
+        return header + cipher.seal(inner, nonce: Self.nonce(secret, number), header: header)
+    }
+
+    /// The one record's payload and content. Nil if it is not one.
+    func opened(_ record: [UInt8]) -> [UInt8]? {
+        guard record.count > 5, record.count == 5 + (Int(record[3]) << 8 | Int(record[4])) else { return nil }
+        defer { numberOpened += 1 }
+        return GCMCipher(key: Self.key(opens), sealing: false, library: .openSSL)
+            .open(
+                [UInt8](record[5...]), nonce: Self.nonce(opens, numberOpened), header: [UInt8](record[..<5]))
+    }
+
+    private static func key(_ secret: [UInt8]) -> [UInt8] {
+        hkdfExpand(secret, info: "\0\u{10}\u{9}tls13 key\0", count: 16)
+    }
+
+    private static func nonce(_ secret: [UInt8], _ number: UInt64) -> [UInt8] {
+        var nonce = hkdfExpand(secret, info: "\0\u{c}\u{8}tls13 iv\0", count: 12)
+        for byte in 0..<8 { nonce[11 - byte] ^= UInt8(truncatingIfNeeded: number >> UInt64(8 * byte)) }
+        return nonce
+    }
+}
