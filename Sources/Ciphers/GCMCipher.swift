@@ -6,7 +6,7 @@ import COpenSSL
 ///     begin ─► update, for each piece ─► end
 ///
 /// Whoever seals must never use a nonce twice.
-package final class GCMCipher {
+package struct GCMCipher: ~Copyable {
     package static let keyBytes = 16
     package static let nonceBytes = 12
     package static let tagBytes = 16
@@ -43,7 +43,7 @@ package final class GCMCipher {
     }
 
     /// The next message: its 12 bytes of nonce, and what is authenticated without being encrypted.
-    package func begin(nonce: UnsafeRawPointer, header: UnsafeRawBufferPointer) {
+    package mutating func begin(nonce: UnsafeRawPointer, header: UnsafeRawBufferPointer) {
         isUnderWay = true
         switch work {
         case .ipsecMB(let gcm): gcm.begin(nonce, header)
@@ -57,7 +57,7 @@ package final class GCMCipher {
     }
 
     /// One piece of at most 2 GiB; `out` has as many bytes, and may be `bytes`. What has been opened is not to be believed before `end`.
-    package func update(_ out: UnsafeMutableRawPointer, _ bytes: UnsafeRawPointer, count: Int) {
+    package mutating func update(_ out: UnsafeMutableRawPointer, _ bytes: UnsafeRawPointer, count: Int) {
         precondition(isUnderWay, "a message begins with its nonce")
         guard count > 0 else { return }
         let out = out.assumingMemoryBound(to: UInt8.self)
@@ -71,7 +71,7 @@ package final class GCMCipher {
     }
 
     /// Sealing: writes the 16 bytes of the tag.
-    package func end(tag: UnsafeMutableRawPointer) {
+    package mutating func end(tag: UnsafeMutableRawPointer) {
         precondition(isUnderWay && isSealing, "there is no message to seal")
         isUnderWay = false
         switch work {
@@ -84,7 +84,7 @@ package final class GCMCipher {
     }
 
     /// Opening: whether the 16 bytes are the message's tag.
-    package func end(expecting tag: UnsafeRawPointer) -> Bool {
+    package mutating func end(expecting tag: UnsafeRawPointer) -> Bool {
         precondition(isUnderWay && !isSealing, "there is no message to open")
         isUnderWay = false
         switch work {
@@ -107,7 +107,7 @@ package final class GCMCipher {
 
 extension GCMCipher {
     /// A whole message and its tag.
-    package func seal(_ message: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8] {
+    package mutating func seal(_ message: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8] {
         precondition(nonce.count == Self.nonceBytes, "a nonce has 12 bytes")
         return [UInt8](unsafeUninitializedCapacity: message.count + Self.tagBytes) { out, made in
             header.withUnsafeBytes { begin(nonce: nonce, header: $0) }
@@ -118,11 +118,12 @@ extension GCMCipher {
     }
 
     /// Nil if anything was changed.
-    package func open(_ sealed: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8]? {
+    package mutating func open(_ sealed: [UInt8], nonce: [UInt8], header: [UInt8]) -> [UInt8]? {
         precondition(nonce.count == Self.nonceBytes, "a nonce has 12 bytes")
         let count = sealed.count - Self.tagBytes
         guard count >= 0 else { return nil }
         var isRight = false
+        // One more, so that there is an address for no bytes too.
         let message = [UInt8](unsafeUninitializedCapacity: count + 1) { out, made in
             sealed.withUnsafeBytes { sealed in
                 header.withUnsafeBytes { begin(nonce: nonce, header: $0) }

@@ -17,11 +17,9 @@ package enum GCMLibrary: Sendable, CaseIterable {
     /// A few messages through both: sizes around the steps of 16, 256 and 16,384 bytes, with the header that TLS has.
     private func answersLikeOpenSSL() -> Bool {
         let key = [UInt8](0..<16)
-        let (sealer, opener) = (
-            GCMCipher(key: key, sealing: true, library: self),
-            GCMCipher(key: key, sealing: false, library: self)
-        )
-        let own = GCMCipher(key: key, sealing: true, library: .openSSL)
+        var sealer = GCMCipher(key: key, sealing: true, library: self)
+        var opener = GCMCipher(key: key, sealing: false, library: self)
+        var own = GCMCipher(key: key, sealing: true, library: .openSSL)
         let nonce = [UInt8](100..<112)
         let header: [UInt8] = [23, 3, 3, 64, 17]
         for count in [1, 16, 17, 255, 257, 1_025, 16_385] {

@@ -7,6 +7,7 @@ struct Breach {
         case unexpectedMessage = 10
         case badRecord = 20
         case recordOverflow = 22
+        case illegalParameter = 47
         case decodeError = 50
     }
 
@@ -24,6 +25,8 @@ struct Breach {
     static let idleRecords = ofProtocol(.unexpectedMessage, "record after record without anything in it")
     static let unknownContent = ofProtocol(.unexpectedMessage, "a record of an unknown kind")
     static let handshakeMessage = ofProtocol(.unexpectedMessage, "a handshake message that is no key update")
+    static let keyUpdateValue = ofProtocol(.illegalParameter, "a key update that asks for neither yes nor no")
+    static let emptyAlert = ofProtocol(.unexpectedMessage, "an alert without a word")
     static let noAlert = ofProtocol(.decodeError, "an alert that is none")
 
     private static func ofProtocol(_ alert: Alert, _ what: String) -> Breach {

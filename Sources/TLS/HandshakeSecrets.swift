@@ -4,14 +4,12 @@ import Glibc
 /// What a handshake leaves (RFC 8446, 7.1): the first secrets of both directions, and that of what is exported. OpenSSL tells
 /// them through its key log (SSL_CTX_set_keylog_callback(3)), a line for each, and wipes the line.
 struct HandshakeSecrets {
-    private(set) var client = [UInt8]()
-    private(set) var server = [UInt8]()
-    private(set) var exporter = [UInt8]()
+    private(set) var client: Secret?
+    private(set) var server: Secret?
+    private(set) var exporter: Secret?
 
     /// SHA-256's, as the recipe's one cipher has it.
     private static let bytes = 32
-
-    var isComplete: Bool { [client, server, exporter].allSatisfy { $0.count == Self.bytes } }
 
     /// `LABEL random secret`, the latter two in hexadecimal.
     mutating func note(_ line: UnsafePointer<CChar>) {
@@ -27,27 +25,31 @@ struct HandshakeSecrets {
         }
     }
 
-    /// RFC 8446, 7.5, with an empty context.
-    func export(label: String) -> [UInt8] {
-        let nothing = sha256([])
-        var secret = TrafficKey.expand(exporter, label: label, context: nothing, count: Self.bytes)
-        defer { cleanse(&secret) }
-        return TrafficKey.expand(secret, label: "exporter", context: nothing, count: Self.bytes)
-    }
-
-    mutating func wipe() {
-        cleanse(&client)
-        cleanse(&server)
-        cleanse(&exporter)
-    }
-
-    private static func bytes(_ hexadecimal: UnsafePointer<CChar>) -> [UInt8] {
+    private static func bytes(_ hexadecimal: UnsafePointer<CChar>) -> Secret? {
         var count = 0
-        return [UInt8](unsafeUninitializedCapacity: bytes) { out, made in
-            let isRight = OPENSSL_hexstr2buf_ex(out.baseAddress, out.count, &count, hexadecimal, 0) == 1
-            made = isRight ? count : 0
-        }
+        let secret = Secret(
+            [UInt8](unsafeUninitializedCapacity: bytes) { out, made in
+                let isRight = OPENSSL_hexstr2buf_ex(out.baseAddress, out.count, &count, hexadecimal, 0) == 1
+                made = isRight ? count : 0
+            })
+        return secret.bytes.count == bytes ? secret : nil
     }
 
     private static let space = Int32(UInt8(ascii: " "))
+}
+
+/// What two ends can derive that nobody else knows (RFC 8446, 7.5).
+struct Exporter {
+    private let secret: Secret
+
+    init(_ secret: Secret) {
+        self.secret = secret
+    }
+
+    /// 32 bytes, with an empty context.
+    func export(label: String) -> [UInt8] {
+        let nothing = sha256([])
+        let derived = Secret(TrafficKey.expand(secret, label: label, context: nothing, count: 32))
+        return TrafficKey.expand(derived, label: "exporter", context: nothing, count: 32)
+    }
 }

@@ -1,6 +1,6 @@
 // When our own sending key is renewed, and when a peer renews its key too often. Counts and clock only.
 
-/// One engine's key updates. OpenSSL renews nothing by itself, and answers whatever a peer asks.
+/// One engine's key updates.
 package struct KeyUpdateSchedule {
     /// A quarter of the records that AES-GCM may protect with one key (2^24.5, RFC 8446, 5.5), and a bit
     /// less.

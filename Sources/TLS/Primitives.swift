@@ -47,3 +47,16 @@ func hkdfExpand(_ key: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
 func cleanse(_ secret: inout [UInt8]) {
     secret.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
 }
+
+/// A secret that is overwritten when its last owner lets go of it.
+final class Secret {
+    private(set) var bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    deinit {
+        cleanse(&bytes)
+    }
+}

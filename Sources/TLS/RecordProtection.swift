@@ -1,21 +1,25 @@
 import Buffers
 
-/// The records of one connection after its handshake, both ways: data, key updates, alerts. No OpenSSL, no allocation.
-final class RecordProtection {
-    let output: ByteQueue
+/// The records of one connection after its handshake, both ways: data, key updates, alerts. Nothing is allocated for one, but for
+/// one that comes in pieces.
+struct RecordProtection: ~Copyable {
+    private let output: ByteQueue
     var input = RecordInput()
     var keyUpdates = KeyUpdateSchedule()
-    private let sending: TrafficKey
-    private let receiving: TrafficKey
+    private var sending: TrafficKey
+    private var receiving: TrafficKey
     private let isClient: Bool
     private var hasSentLast = false
     /// One behind the other, with nothing in them for us.
     private var idleRecords = 0
+    /// Since the last tick, both ways.
     private var records = 0
     /// Between two ticks, of one that is busy.
     private static let busyRecords = 64
     private static let mostIdleRecords = 32
     private static let closeNotify: UInt8 = 0
+    /// A word before the last one.
+    private static let userCanceled: UInt8 = 90
 
     enum Received {
         case bytes(Int)
@@ -23,11 +27,11 @@ final class RecordProtection {
         case closed
         /// The peer's fatal alert.
         case alert(UInt8)
-        /// It has been told.
+        /// `output` has the alert for it.
         case refused(TLSFailure)
     }
 
-    init(isClient: Bool, sending: TrafficKey, receiving: TrafficKey, output: ByteQueue) {
+    init(isClient: Bool, sending: consuming TrafficKey, receiving: consuming TrafficKey, output: ByteQueue) {
         self.isClient = isClient
         self.sending = sending
         self.receiving = receiving
@@ -35,7 +39,7 @@ final class RecordProtection {
     }
 
     /// Goes on until there is something to say. `buffer` has room for a whole record's payload.
-    func read(into buffer: UnsafeMutableRawBufferPointer) -> Received {
+    mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Received {
         while true {
             switch input.next() {
             case .wantsMore: return .wantsInput
@@ -48,7 +52,7 @@ final class RecordProtection {
     }
 
     /// 1 to 16,384 bytes.
-    func write(_ payload: UnsafeRawBufferPointer) {
+    mutating func write(_ payload: UnsafeRawBufferPointer) {
         precondition(!hasSentLast, "writing after the close")
         if keyUpdates.isDue { renewKey() }
         sending.seal(.applicationData, payload, into: output)
@@ -56,18 +60,18 @@ final class RecordProtection {
         records += 1
     }
 
-    func sendCloseNotify() {
+    mutating func sendCloseNotify() {
         send(level: 1, alert: Self.closeNotify)
     }
 
-    func tick(_ nanoseconds: UInt64) {
+    mutating func tick(_ nanoseconds: UInt64) {
         keyUpdates.tick(nanoseconds)
         if records < Self.busyRecords { input.giveBackMemory() }
         records = 0
     }
 
     /// Nil: go on with the next record.
-    private func open(_ record: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer)
+    private mutating func open(_ record: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer)
         -> Received?
     {
         guard let (content, count) = receiving.open(record, into: buffer) else { return refuse(.damaged) }
@@ -77,48 +81,51 @@ final class RecordProtection {
         }
         let message = UnsafeRawBufferPointer(rebasing: buffer[..<count])
         switch content {
-        case .applicationData: return isIdle()
+        case .applicationData: return countIdle()
         case .handshake:
             // Ours makes no tickets; what another server gives away is not kept.
-            return isClient && HandshakeMessage.areTickets(message) ? isIdle() : updateKey(message)
+            return isClient && HandshakeMessage.areTickets(message) ? countIdle() : updateKey(message)
         case .alert:
-            guard message.count == 2 else { return refuse(.noAlert) }
-            if message[1] != Self.closeNotify { return .alert(message[1]) }
+            guard message.count == 2 else { return refuse(message.isEmpty ? .emptyAlert : .noAlert) }
+            if message[1] == Self.userCanceled { return countIdle() }
+            guard message[1] == Self.closeNotify else { return .alert(message[1]) }
             input.drop()
             return .closed
         case nil: return refuse(.unknownContent)
         }
     }
 
-    private func isIdle() -> Received? {
+    private mutating func countIdle() -> Received? {
         idleRecords += 1
         return idleRecords > Self.mostIdleRecords ? refuse(.idleRecords) : nil
     }
 
-    /// The peer's key changes behind the record, so the message must end with it (RFC 8446, 5.1).
-    private func updateKey(_ message: UnsafeRawBufferPointer) -> Received? {
-        guard let isRequested = HandshakeMessage.keyUpdate(message) else { return refuse(.handshakeMessage) }
+    /// The peer's key changes behind the record, so the message must end with it (RFC 8446, 5.1). That it may begin in an earlier one
+    /// nobody makes use of for five bytes, and nothing has to be kept between two records.
+    private mutating func updateKey(_ message: UnsafeRawBufferPointer) -> Received? {
+        guard HandshakeMessage.isKeyUpdate(message) else { return refuse(.handshakeMessage) }
+        guard message[4] <= 1 else { return refuse(.keyUpdateValue) }
         keyUpdates.peerRenewedKey()
         // A flood ends here, in the middle of what was fed, not after megabytes of key derivations.
         if keyUpdates.isFlooded { return refuse(.keyUpdateFlood) }
         receiving.renew()
-        if isRequested, !hasSentLast { renewKey() }
+        if message[4] == 1, !hasSentLast { renewKey() }
         return nil
     }
 
     /// The peer is not asked for the same: it counts its own records.
-    private func renewKey() {
+    private mutating func renewKey() {
         HandshakeMessage.keyUpdate.withUnsafeBytes { sending.seal(.handshake, $0, into: output) }
         sending.renew()
         keyUpdates.renewedKey()
     }
 
-    private func refuse(_ breach: Breach) -> Received {
+    private mutating func refuse(_ breach: Breach) -> Received {
         send(level: 2, alert: breach.alert.rawValue)
         return .refused(breach.failure)
     }
 
-    private func send(level: UInt8, alert: UInt8) {
+    private mutating func send(level: UInt8, alert: UInt8) {
         guard !hasSentLast else { return }
         hasSentLast = true
         withUnsafeBytes(of: (level, alert)) { sending.seal(.alert, $0, into: output) }
@@ -132,12 +139,9 @@ private enum HandshakeMessage {
     /// Which does not ask for the same of the other end.
     static let keyUpdate: [UInt8] = [24, 0, 0, 1, 0]
 
-    /// Whether the same is asked of us. Nil if it is not one, whole and alone.
-    static func keyUpdate(_ bytes: UnsafeRawBufferPointer) -> Bool? {
-        guard bytes.count == keyUpdate.count, bytes.starts(with: keyUpdate.prefix(headerBytes)),
-            bytes[headerBytes] <= 1
-        else { return nil }
-        return bytes[headerBytes] == 1
+    /// Whole and alone; the last byte says whether the same is asked of us.
+    static func isKeyUpdate(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count == keyUpdate.count && bytes.starts(with: keyUpdate.prefix(headerBytes))
     }
 
     /// One or several, whole.

@@ -1,5 +1,6 @@
 // The recipe: every setting of TLS 1.3 with a pre-shared key that this project uses, in one place.
 import COpenSSL
+import Ciphers
 
 /// What all connections of one role share. Immutable after its making.
 ///
@@ -48,6 +49,8 @@ package final class TLSContext {
         isClient: Bool, identity: [UInt8], psk: [UInt8],
         lookup: @escaping (UnsafeRawBufferPointer) -> [UInt8]?
     ) throws(TLSFailure) {
+        // It takes some milliseconds to find: not when the first link comes about, on its loop.
+        _ = GCMLibrary.best
         ERR_clear_error()
         let method = isClient ? TLS_client_method() : TLS_server_method()
         guard let handle = SSL_CTX_new(method) else {
@@ -85,11 +88,7 @@ package final class TLSContext {
             handle,
             goproxy_SSL_OP_NO_TICKET | goproxy_SSL_OP_NO_COMPRESSION | goproxy_SSL_OP_NO_RENEGOTIATION
                 | goproxy_SSL_OP_ENABLE_MIDDLEBOX_COMPAT)
-        goproxy_SSL_CTX_set_mode(
-            handle,
-            Int(
-                SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY
-                    | SSL_MODE_RELEASE_BUFFERS))
+        goproxy_SSL_CTX_set_mode(handle, Int(SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS))
         goproxy_SSL_CTX_set_session_cache_off(handle)
         return goproxy_SSL_CTX_allow_only(handle, TLS1_3_VERSION) == 1
             && SSL_CTX_set_ciphersuites(handle, cipher) == 1

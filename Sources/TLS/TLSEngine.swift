@@ -10,8 +10,8 @@ import Ciphers
 /// The TLS state of one main link. One thread at a time; it may move to another thread between two calls.
 ///
 /// OpenSSL shakes hands and is let go of then; `RecordProtection` seals and opens records, as a kernel does that is handed a
-/// connection's keys: from the caller's memory into the queue, and from what arrived into the caller's memory, with no copy
-/// and no allocation. After a failure every call answers that same failure.
+/// connection's keys: from the caller's memory into the queue, and from what arrived into the caller's memory. After a failure
+/// every call answers that same failure.
 package final class TLSEngine {
     package enum HandshakeProgress {
         /// All input was taken; what is in `output` has to be sent.
@@ -47,6 +47,7 @@ package final class TLSEngine {
     private var ssl: OpaquePointer?
     private var input = RecordInput()
     private var secrets = HandshakeSecrets()
+    private var exporter: Exporter?
     /// From then on, with an input of its own.
     private var protection: RecordProtection?
     private var evidence: PeerEvidence
@@ -76,14 +77,13 @@ package final class TLSEngine {
 
     deinit {
         SSL_free(ssl)
-        secrets.wipe()
     }
 
     /// Sets the input. The memory stays the caller's and has to stay valid until a call answers `.wantsInput`
     /// (all was taken), `.closed` or `.failed` (the rest is dropped).
     package func feed(_ ciphertext: UnsafeRawBufferPointer) {
         if failure != nil || isClosedByPeer { return }
-        if let protection { protection.input.feed(ciphertext) } else { input.feed(ciphertext) }
+        if protection == nil { input.feed(ciphertext) } else { protection!.input.feed(ciphertext) }
     }
 
     /// Goes as far as the input reaches.
@@ -107,9 +107,9 @@ package final class TLSEngine {
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadResult {
         if let failure { return .failed(failure) }
         if isClosedByPeer { return .closed }
-        guard let protection else { preconditionFailure("reading before the handshake") }
+        precondition(protection != nil, "reading before the handshake")
         precondition(buffer.count >= Self.maximumPayload, "a record is read as a whole")
-        switch protection.read(into: buffer) {
+        switch protection!.read(into: buffer) {
         case .bytes(let count): return .bytes(count)
         case .wantsInput: return .wantsInput
         case .closed:
@@ -135,10 +135,10 @@ package final class TLSEngine {
     /// Encrypts 1 to 16,384 bytes as one record into `output`. Nil is success.
     package func write(_ plaintext: UnsafeRawBufferPointer) -> TLSFailure? {
         if let failure { return failure }
-        guard let protection else { preconditionFailure("writing before the handshake") }
+        precondition(protection != nil, "writing before the handshake")
         precondition(
             !plaintext.isEmpty && plaintext.count <= Self.maximumPayload, "a record has 1 to 16384 bytes")
-        protection.write(plaintext)
+        protection!.write(plaintext)
         return nil
     }
 
@@ -150,8 +150,8 @@ package final class TLSEngine {
 
     /// 32 bytes that only the two ends of this connection can know (RFC 8446, 7.5), after the handshake.
     package func exportKeyingMaterial(label: String) -> [UInt8] {
-        precondition(evidence.isEstablished, "exporting before the handshake")
-        return secrets.export(label: label)
+        guard let exporter else { preconditionFailure("exporting before the handshake") }
+        return exporter.export(label: label)
     }
 
     /// Tells the time, on any scale that does not go back, every few seconds or oftener: a key of an hour is
@@ -160,10 +160,10 @@ package final class TLSEngine {
         protection?.tick(nowNanoseconds)
     }
 
-    /// For tests: how many records one key protects; 2^22 otherwise.
+    /// For tests, after the handshake: how many records one key protects; 2^22 otherwise.
     package var recordsPerKey: UInt64 {
-        get { protection?.keyUpdates.recordsPerKey ?? 0 }
-        set { protection?.keyUpdates.recordsPerKey = newValue }
+        get { protection!.keyUpdates.recordsPerKey }
+        set { protection!.keyUpdates.recordsPerKey = newValue }
     }
 
     /// For tests.
@@ -179,18 +179,19 @@ package final class TLSEngine {
                             "the server shows a certificate instead of proving the credential")
                         : TLSFailure(.other, "the handshake is not of this recipe")))
         }
-        // OpenSSL takes a record at a time: what has come behind the last of the handshake is still ours to read.
-        guard secrets.isComplete, SSL_has_pending(ssl) == 0 else {
-            return .failed(fail(TLSFailure(.other, "OpenSSL keeps to itself what was agreed upon")))
-        }
-        let (ours, theirs) =
-            evidence.isClient ? (secrets.client, secrets.server) : (secrets.server, secrets.client)
-        let protection = RecordProtection(
-            isClient: context.isClient, sending: TrafficKey(ours, sealing: true),
-            receiving: TrafficKey(theirs, sealing: false), output: output)
-        protection.input.feed(input.fed)
+        // OpenSSL takes a record at a time: what has come behind the last of the handshake is still ours to read. And it has
+        // sealed nothing under the new keys, as a ticket would be: no number may serve twice.
+        guard let client = secrets.client, let server = secrets.server, let exporter = secrets.exporter,
+            SSL_has_pending(ssl) == 0, context.isClient || SSL_get_num_tickets(ssl) == 0
+        else { return .failed(fail(TLSFailure(.other, "OpenSSL keeps to itself what was agreed upon"))) }
+        self.exporter = Exporter(exporter)
+        secrets = HandshakeSecrets()
+        protection = RecordProtection(
+            isClient: context.isClient,
+            sending: TrafficKey(context.isClient ? client : server, sealing: true),
+            receiving: TrafficKey(context.isClient ? server : client, sealing: false), output: output)
+        protection!.input.feed(input.fed)
         input.drop()
-        self.protection = protection
         evidence.isEstablished = true
         self.ssl = nil
         SSL_free(ssl)

@@ -27,38 +27,32 @@ enum ProtectedRecord {
 }
 
 /// The key of one direction, and how many records it has protected. Sealing and opening allocate nothing.
-final class TrafficKey {
-    private var secret: [UInt8]
+struct TrafficKey: ~Copyable {
+    private var secret: Secret
     private let isSealing: Bool
-    private let library: GCMLibrary
     private var cipher: GCMCipher
     /// 12 bytes, the last eight of which a record's number goes into.
     private var iv: (UInt32, UInt32, UInt32)
     private var sequence: UInt64 = 0
 
     /// `secret`: a traffic secret of the handshake.
-    init(_ secret: [UInt8], sealing: Bool, library: GCMLibrary = .best) {
+    init(_ secret: Secret, sealing: Bool) {
         self.secret = secret
         isSealing = sealing
-        self.library = library
-        (cipher, iv) = Self.derive(secret, sealing, library)
-    }
-
-    deinit {
-        cleanse(&secret)
+        cipher = Self.cipher(secret, sealing)
+        iv = Self.iv(secret)
     }
 
     /// Goes on with the next key, as a KeyUpdate says.
-    func renew() {
-        let next = Self.expand(secret, label: "traffic upd", count: secret.count)
-        cleanse(&secret)
-        secret = next
+    mutating func renew() {
+        secret = Secret(Self.expand(secret, label: "traffic upd", count: secret.bytes.count))
         sequence = 0
-        (cipher, iv) = Self.derive(secret, isSealing, library)
+        cipher = Self.cipher(secret, isSealing)
+        iv = Self.iv(secret)
     }
 
     /// Appends one record with `payload`, at most 16,384 bytes, to `output`.
-    func seal(_ content: RecordContent, _ payload: UnsafeRawBufferPointer, into output: ByteQueue) {
+    mutating func seal(_ content: RecordContent, _ payload: UnsafeRawBufferPointer, into output: ByteQueue) {
         let length = payload.count + ProtectedRecord.overhead
         precondition(length <= ProtectedRecord.mostLength, "a record has at most 16384 bytes")
         let record = output.grow(by: ProtectedRecord.headerBytes + length)
@@ -78,7 +72,7 @@ final class TrafficKey {
 
     /// `record` is whole and of a length that is allowed; `buffer` has 16,384 bytes. Nil if it was changed or damaged, or is not
     /// the next one; no content if it is of a kind that there is not.
-    func open(
+    mutating func open(
         _ record: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer
     ) -> (content: RecordContent?, count: Int)? {
         begin(UnsafeRawBufferPointer(rebasing: record[..<ProtectedRecord.headerBytes]))
@@ -98,7 +92,7 @@ final class TrafficKey {
     }
 
     /// The nonce is the IV with the record's number in it (RFC 8446, 5.3).
-    private func begin(_ header: UnsafeRawBufferPointer) {
+    private mutating func begin(_ header: UnsafeRawBufferPointer) {
         // Renewed long before.
         precondition(sequence < .max, "a key's records are used up")
         var nonce = iv
@@ -108,22 +102,23 @@ final class TrafficKey {
         withUnsafeBytes(of: &nonce) { cipher.begin(nonce: $0.baseAddress!, header: header) }
     }
 
-    private static func derive(
-        _ secret: [UInt8], _ sealing: Bool, _ library: GCMLibrary
-    ) -> (GCMCipher, (UInt32, UInt32, UInt32)) {
-        var key = expand(secret, label: "key", count: GCMCipher.keyBytes)
-        defer { cleanse(&key) }
-        let iv = expand(secret, label: "iv", count: GCMCipher.nonceBytes).withUnsafeBytes {
+    private static func cipher(_ secret: Secret, _ sealing: Bool) -> GCMCipher {
+        let key = Secret(expand(secret, label: "key", count: GCMCipher.keyBytes))
+        // Whoever shared its bytes when it ends would keep them.
+        return withExtendedLifetime(key) { GCMCipher(key: key.bytes, sealing: sealing) }
+    }
+
+    private static func iv(_ secret: Secret) -> (UInt32, UInt32, UInt32) {
+        expand(secret, label: "iv", count: GCMCipher.nonceBytes).withUnsafeBytes {
             $0.loadUnaligned(as: (UInt32, UInt32, UInt32).self)
         }
-        return (GCMCipher(key: key, sealing: sealing, library: library), iv)
     }
 
     /// HKDF-Expand-Label (RFC 8446, 7.1).
-    static func expand(_ secret: [UInt8], label: String, context: [UInt8] = [], count: Int) -> [UInt8] {
+    static func expand(_ secret: Secret, label: String, context: [UInt8] = [], count: Int) -> [UInt8] {
         let label = [UInt8]("tls13 \(label)".utf8)
         return hkdfExpand(
-            secret,
+            secret.bytes,
             info: [UInt8(count >> 8), UInt8(count & 255), UInt8(label.count)] + label + [UInt8(context.count)]
                 + context, count: count)
     }

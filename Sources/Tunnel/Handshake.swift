@@ -141,7 +141,9 @@ package final class Handshake: TransportHandler {
         switch engine.read(into: plain) {
         case .wantsInput: return
         case .closed: fail("\(place) closed the connection")
-        case .failed(let failure): fail(failure.description)
+        case .failed(let failure):
+            flush()
+            fail(failure.description)
         case .bytes(let count):
             // HELLO stands alone in its record.
             var reader = FrameReader(UnsafeRawBufferPointer(rebasing: plain[..<count]))

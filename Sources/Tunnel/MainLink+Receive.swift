@@ -71,6 +71,8 @@ extension MainLink {
                 return end(isClosing ? closeEnd : closedByOther)
             case .failed(let failure):
                 run.deliver()
+                // The alert that tells the other end.
+                sendLast()
                 return end(LinkEnd(word: .lost, detail: failure.description))
             }
         }

@@ -73,19 +73,30 @@ extension MainLink {
 
     func flush() {
         var written = 0
-        writing: while !output.isEmpty, transport.isWritable {
+        if let error = send(&written) { return end(LinkEnd(word: .lost, detail: "\(error)")) }
+        moved(written)
+        drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
+        limitUnsent()
+    }
+
+    /// What is said before an end; whether it arrives changes nothing.
+    func sendLast() {
+        var written = 0
+        _ = send(&written)
+    }
+
+    private func send(_ written: inout Int) -> SystemError? {
+        while !output.isEmpty, transport.isWritable {
             let used = output.describe(in: loop.scratch.vectors)
             switch transport.write(UnsafeMutableBufferPointer(rebasing: loop.scratch.vectors[..<used])) {
             case .bytes(let count):
                 output.discard(count)
                 written += count
-            case .wouldBlock, .end: break writing
-            case .failed(let error): return end(LinkEnd(word: .lost, detail: "\(error)"))
+            case .wouldBlock, .end: return nil
+            case .failed(let error): return error
             }
         }
-        moved(written)
-        drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
-        limitUnsent()
+        return nil
     }
 
     /// The kernel's share of what waits, by powers of two: it is told seldom.

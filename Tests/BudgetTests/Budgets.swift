@@ -16,29 +16,29 @@ struct Budget {
     /// Of the program that reads from a socket and seals.
     static let sealedMebibyte = Budget(
         allocations: 8,  // 0.0
-        libraries: 255,  // 196 to 200: for each record three packet writers
-        retains: 140,  // 83 to 94 with full turns: a dozen for each turn
+        libraries: 8,  // 0.0
+        retains: 140,  // 80 to 94 with full turns: a dozen for each turn
         calls: 60,  // 20 to 24
         waits: 40)  // 4 to 10
 
     /// Of the program that opens what comes and writes to a socket.
     static let openedMebibyte = Budget(
         allocations: 8,  // 0.0 to 0.1
-        libraries: 135,  // 77 to 81: one
-        retains: 115,  // 54 to 106
+        libraries: 8,  // 0.0
+        retains: 115,  // 43 to 106
         calls: 60,  // 13 to 30
         waits: 40)  // 4 to 10
 
     static let serverConnection = Budget(
         allocations: 12,  // 7.3 and 8.3
-        libraries: 60,  // 39 to 40, most of them SQLite's
+        libraries: 45,  // 27 to 29: SQLite's
         retains: 190,  // 126 and 136
         calls: 37,  // 21 and 26
         waits: 30)  // 9 to 12
 
     static let nodeConnection = Budget(
         allocations: 6,  // 2.0: the sub-connection and its socket
-        libraries: 40,  // 11 to 24
+        libraries: 8,  // 0.0
         retains: 105,  // 72 and 73
         calls: 25,  // 11 to 16
         waits: 20)  // 3 to 6

@@ -28,6 +28,32 @@ import Testing
         }
     }
 
+    @Test func `what is made in its place stands between what is copied`() {
+        let queue = ByteQueue(pool: ChunkPool())
+        var written: UInt8 = 0
+        var read: UInt8 = 0
+        var inside = 0
+        for round in 0..<2_000 {
+            let sizes = [1, 30, 511, 512, 513, 8_191, 8_192, 8_193, 16_406, ChunkPool.chunkBytes]
+            let size = sizes.randomElement()!
+            let bytes = (0..<size).map { written &+ UInt8(truncatingIfNeeded: $0) }
+            written &+= UInt8(truncatingIfNeeded: size)
+            if round % 3 == 0 {
+                bytes.withUnsafeBytes { queue.append($0) }
+            } else {
+                queue.grow(by: size).copyMemory(from: bytes, byteCount: size)
+            }
+            inside += size
+            let amount = Int.random(in: 0...inside)
+            for byte in take(amount, from: queue) {
+                #expect(byte == read)
+                read &+= 1
+            }
+            inside -= amount
+            #expect(queue.count == inside)
+        }
+    }
+
     @Test func `describe never claims more than is queued`() {
         let queue = ByteQueue(pool: ChunkPool())
         [UInt8](repeating: 7, count: 200_000).withUnsafeBytes { queue.append($0) }

@@ -57,8 +57,8 @@ import Testing
     @Test(arguments: installed)
     func `one cipher does message after message, whatever became of the last`(library: GCMLibrary) {
         let key = [UInt8](repeating: 3, count: 16)
-        let sealer = GCMCipher(key: key, sealing: true, library: library)
-        let opener = GCMCipher(key: key, sealing: false, library: library)
+        var sealer = GCMCipher(key: key, sealing: true, library: library)
+        var opener = GCMCipher(key: key, sealing: false, library: library)
         for number in UInt8(0)..<20 {
             let nonce = [UInt8](repeating: number, count: 12)
             let text = [UInt8](repeating: number, count: Int(number) * 100)
@@ -81,9 +81,9 @@ private struct Message {
     var plain: [UInt8]
 
     func seal(with library: GCMLibrary, piece: () -> Int = { .max }) -> [UInt8] {
-        let cipher = GCMCipher(key: key, sealing: true, library: library)
+        var cipher = GCMCipher(key: key, sealing: true, library: library)
         header.withUnsafeBytes { cipher.begin(nonce: iv, header: $0) }
-        let out = run(cipher, plain, piece)
+        let out = run(&cipher, plain, piece)
         var tag = [UInt8](repeating: 0, count: 16)
         cipher.end(tag: &tag)
         return out + tag
@@ -91,13 +91,13 @@ private struct Message {
 
     /// Nil if it is refused.
     func open(_ sealed: [UInt8], with library: GCMLibrary, piece: () -> Int = { .max }) -> [UInt8]? {
-        let cipher = GCMCipher(key: key, sealing: false, library: library)
+        var cipher = GCMCipher(key: key, sealing: false, library: library)
         header.withUnsafeBytes { cipher.begin(nonce: iv, header: $0) }
-        let out = run(cipher, sealed.dropLast(16), piece)
+        let out = run(&cipher, sealed.dropLast(16), piece)
         return cipher.end(expecting: [UInt8](sealed.suffix(16))) ? out : nil
     }
 
-    private func run(_ cipher: GCMCipher, _ input: [UInt8], _ piece: () -> Int) -> [UInt8] {
+    private func run(_ cipher: inout GCMCipher, _ input: [UInt8], _ piece: () -> Int) -> [UInt8] {
         var out = [UInt8]()
         var rest = input[...]
         while !rest.isEmpty {

@@ -53,6 +53,19 @@ struct HostileNodeTests {
         }
     }
 
+    @Test func `a record that was damaged on the way ends the link, and both ends say why`() throws {
+        try withScene { scene in
+            let node = try scene.login()
+            _ = try node.waitForPlan()
+            node.sendDamagedRecord()
+            #expect(try node.waitForEnd() == nil)
+            #expect(node.tlsFailure?.description == "the peer ended the link with the alert 'bad record mac'")
+            let down = try scene.fleet.server.waitForLog("link-down", where: ["node": "edge-07"])
+            #expect(down["detail"].contains("changed or damaged on the way"), "\(down)")
+            try scene.bystander.requireAlive()
+        }
+    }
+
     @Test func `a node is told of its own mappings alone`() throws {
         try withScene { scene in
             let parts = try scene.login().waitForPlan()

@@ -80,7 +80,7 @@ import TLS
             }
             #expect(server.failure == nil)
             #expect(server.takeReceived() == [UInt8](repeating: UInt8(minute), count: 16))
-            // OpenSSL answers inside SSL_read, each time: the limit bounds what a peer can make us send, too.
+            // Answered each time: the limit bounds what a peer can make us send, too.
             #expect(server.write([7]) == nil)
             let bytes = server.takeOutput()
             #expect(bytes.count == 16 * 27 + 23)

@@ -44,11 +44,12 @@ import Testing
         ("the longest length", SSL_AD_RECORD_OVERFLOW, { _ in [23, 3, 3, 0xff, 0xff] }),
         ("no room for the content", SSL_AD_DECODE_ERROR, { _ in [23, 3, 3, 0, 16] }),
         ("no bytes at all", SSL_AD_DECODE_ERROR, { _ in [23, 3, 3, 0, 0] }),
+        ("an empty alert", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([], content: 21) }),
         ("one byte of an alert", SSL_AD_DECODE_ERROR, { $0.record([1], content: 21) }),
         ("three bytes of an alert", SSL_AD_DECODE_ERROR, { $0.record([1, 0, 0], content: 21) }),
         ("an empty message", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([], content: 22) }),
         ("half a key update", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0], content: 22) }),
-        ("a key update of 2", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0, 1, 2], content: 22) }),
+        ("a key update of 2", SSL_AD_ILLEGAL_PARAMETER, { $0.record([24, 0, 0, 1, 2], content: 22) }),
         ("a long key update", SSL_AD_UNEXPECTED_MESSAGE, { $0.record([24, 0, 0, 2, 0, 0], content: 22) }),
         (
             "two key updates in one", SSL_AD_UNEXPECTED_MESSAGE,
@@ -148,6 +149,73 @@ import Testing
         #expect(server.received == [8] && server.failure == nil && server.takeOutput().isEmpty)
     }
 
+    @Test func `what comes behind the peer's last word is dropped`() throws {
+        let (server, forger) = try serverAndForger()
+        server.give(
+            forger.record([1, 90], content: 21) + forger.record([1, 0], content: 21) + forger.record([1]))
+        #expect(server.isClosed && server.received == [] && server.failure == nil)
+        server.give(forger.record([2]))
+        #expect(server.received == [] && server.engine.endOfInput() == nil)
+    }
+
+    @Test func `a record under the old key is refused after a key update`() throws {
+        let (server, forger) = try serverAndForger()
+        server.give(forger.record([24, 0, 0, 1, 1], content: 22))
+        #expect(forger.opened(server.takeOutput()) == [24, 0, 0, 1, 0, 22])
+        server.give(forger.record([1]))
+        #expect(server.failure?.description == "a record was changed or damaged on the way")
+        // The alert is under our new key.
+        forger.renewOpened()
+        #expect(forger.opened(server.takeOutput()) == [2, UInt8(SSL_AD_BAD_RECORD_MAC), 21])
+        #expect(server.received == [])
+    }
+
+    @Test func `seconds pass between the pieces of a record, and between records`() throws {
+        let (server, forger) = try serverAndForger()
+        for round in UInt8(0)..<4 {
+            let record = forger.record([UInt8](repeating: round, count: 9_000))
+            var time = UInt64(round) * 10
+            for piece in [record[..<3], record[3..<5], record[5..<8_000], record[8_000...]] {
+                server.give(Array(piece))
+                server.engine.tick(nowNanoseconds: time)
+                time += 1
+            }
+            #expect(server.takeReceived() == [UInt8](repeating: round, count: 9_000))
+        }
+    }
+
+    @Test func `whatever a peer with the key sends ends in data, an end or a wait, and one alert at most`()
+        throws
+    {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<150 {
+            let (server, forger) = try serverAndForger()
+            var sent = [UInt8]()
+            for _ in 0..<40 where server.failure == nil && !server.isClosed {
+                let content: UInt8 = [23, 23, 23, 22, 21, 20, 0, .random(in: 0...255)].randomElement()!
+                let payload = (0..<Int.random(in: 0...40)).map { _ in UInt8.random(in: 0...30, using: &random)
+                }
+                var record = forger.record(payload, content: content, padding: Int.random(in: 0...20))
+                // What the content is, is the last byte that is not zero.
+                let inner = (payload + [content]).reversed().drop { $0 == 0 }
+                if inner.first == 23 { sent += inner.dropFirst().reversed() }
+                if Int.random(in: 0..<20) == 0 { record[Int.random(in: 0..<record.count)] ^= 1 }
+                server.give(record) { Int.random(in: 1...50) }
+            }
+            #expect(sent.starts(with: server.received))
+            // A failure's alert is the last that is said.
+            var alerts = 0
+            var output = server.takeOutput()[...]
+            while output.count >= 5 {
+                let size = 5 + (Int(output[output.startIndex + 3]) << 8 | Int(output[output.startIndex + 4]))
+                if size == 5 + 3 + 16 { alerts += 1 }
+                output = output.dropFirst(size)
+            }
+            #expect(output.isEmpty && alerts <= 1)
+            #expect(server.failure == nil || server.write([1]) == server.failure)
+        }
+    }
+
     @Test func `what is exported is what OpenSSL exports`() throws {
         let client = ForeignPeer(isClient: true)
         let server = try End.server()
@@ -201,7 +269,7 @@ import Testing
 /// Seals records by RFC 8446 alone, written apart from what is tested.
 final class Forger {
     private var secret: [UInt8]
-    private let opens: [UInt8]
+    private var opens: [UInt8]
     private var number: UInt64
     private var numberOpened: UInt64 = 0
 
@@ -214,8 +282,17 @@ final class Forger {
     func skip() { number += 1 }
 
     func renew() {
-        secret = hkdfExpand(secret, info: "\0\u{20}\u{11}tls13 traffic upd\0", count: 32)
+        secret = Self.next(secret)
         number = 0
+    }
+
+    func renewOpened() {
+        opens = Self.next(opens)
+        numberOpened = 0
+    }
+
+    private static func next(_ secret: [UInt8]) -> [UInt8] {
+        hkdfExpand(secret, info: "\0\u{20}\u{11}tls13 traffic upd\0", count: 32)
     }
 
     func record(_ payload: [UInt8], content: UInt8 = 23, padding: Int = 0) -> [UInt8] {
@@ -223,7 +300,7 @@ final class Forger {
         let length = inner.count + 16
         let header: [UInt8] = [23, 3, 3, UInt8(length >> 8), UInt8(length & 255)]
         defer { number += 1 }
-        let cipher = GCMCipher(key: Self.key(secret), sealing: true, library: .openSSL)
+        var cipher = GCMCipher(key: Self.key(secret), sealing: true, library: .openSSL)
         return header + cipher.seal(inner, nonce: Self.nonce(secret, number), header: header)
     }
 
@@ -231,9 +308,9 @@ final class Forger {
     func opened(_ record: [UInt8]) -> [UInt8]? {
         guard record.count > 5, record.count == 5 + (Int(record[3]) << 8 | Int(record[4])) else { return nil }
         defer { numberOpened += 1 }
-        return GCMCipher(key: Self.key(opens), sealing: false, library: .openSSL)
-            .open(
-                [UInt8](record[5...]), nonce: Self.nonce(opens, numberOpened), header: [UInt8](record[..<5]))
+        var cipher = GCMCipher(key: Self.key(opens), sealing: false, library: .openSSL)
+        return cipher.open(
+            [UInt8](record[5...]), nonce: Self.nonce(opens, numberOpened), header: [UInt8](record[..<5]))
     }
 
     private static func key(_ secret: [UInt8]) -> [UInt8] {

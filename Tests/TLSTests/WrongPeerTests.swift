@@ -234,8 +234,6 @@ import TLS
             #expect(goproxy_SSL_CTX_get_session_cache_mode(handle) == 0)
             #expect(SSL_CTX_get_verify_mode(handle) == (context.isClient ? SSL_VERIFY_PEER : SSL_VERIFY_NONE))
             let mode = goproxy_SSL_CTX_get_mode(handle)
-            #expect(mode & Int(SSL_MODE_ENABLE_PARTIAL_WRITE) != 0)
-            #expect(mode & Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) != 0)
             #expect(mode & Int(SSL_MODE_RELEASE_BUFFERS) != 0)
         }
     }

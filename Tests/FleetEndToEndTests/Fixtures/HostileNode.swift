@@ -39,6 +39,8 @@ final class HostileNode {
     /// Everything but pings, in order; whole control messages.
     private(set) var heard: [Said] = []
     private(set) var isOver = false
+    /// What TLS said at the end, if it was no clean one.
+    private(set) var tlsFailure: TLSFailure?
     /// Answers each plan as a node does whose every listener is bound there.
     private let reports: ((UInt32) -> ListenerState)?
 
@@ -155,6 +157,13 @@ final class HostileNode {
         return heard.last { $0.kind == .goaway }.flatMap { GoAwayReason(rawValue: $0.payload[0]) }
     }
 
+    /// A record that nobody has sealed.
+    func sendDamagedRecord() {
+        let record: [UInt8] = [23, 3, 3, 0, 100] + [UInt8](repeating: 7, count: 100)
+        record.withUnsafeBytes { connection?.records.output.append($0) }
+        flush()
+    }
+
     /// Lets the link live for a moment, when there is nothing to wait for.
     func live(_ time: Duration) throws {
         let end = ContinuousClock.now + time
@@ -198,7 +207,10 @@ final class HostileNode {
                 var frames = FrameReader(UnsafeRawBufferPointer(rebasing: plain[..<count]))
                 while let frame = try? frames.next() { take(frame) }
             case .wantsInput: return flush()
-            case .closed, .failed: return end()
+            case .closed: return end()
+            case .failed(let reason):
+                tlsFailure = reason
+                return end()
             }
         }
     }
