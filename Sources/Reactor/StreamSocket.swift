@@ -159,6 +159,18 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     /// What the kernel takes in for it, with its own expenses (socket(7), SO_RCVBUF).
     package var receiveBufferBytes: Int { ReceiveBuffer.bytes(descriptor) }
 
+    package var congestionControl: String? {
+        guard family != AF_UNIX else { return nil }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { name in
+            var size = socklen_t(name.count)
+            guard
+                getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, name.baseAddress, &size) == 0
+            else { return nil }
+            return String(
+                decoding: UnsafeRawBufferPointer(name).prefix(Int(size)).prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
     package var peerAddress: SocketAddress? {
         Self.address(of: descriptor, getpeername)
     }
@@ -183,6 +195,14 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 13)
         keepAlive()
         tuneForBulk()
+        if !isUnpaced { tuneForDistance() }
+    }
+
+    /// What limits a link is that it carries everything: a congestion control that takes each lost segment for a full path leaves all of
+    /// its streams what one connection would have. Over a path that loses 1 % at 40 ms reno has 0.4 MB/s, bbr 11. Where the kernel
+    /// does not let this program choose it (tcp(7), tcp_allowed_congestion_control), the system's stays.
+    private func tuneForDistance() {
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "bbr", 3)
     }
 
     /// Keeps what waits in our own hands, where it can be ordered, instead of in the kernel's send queue.

@@ -35,6 +35,8 @@ package protocol StreamTransport: AnyObject {
     /// Nanoseconds since anything came from the other end's system, answers to the kernel's probes included, if it has still to
     /// acknowledge something: then the path is silent, and not the other program. Nil: it has acknowledged all.
     var pathSilence: UInt64? { get }
+    /// How the system finds out what the path bears, for the log; nil where there is no path.
+    var congestionControl: String? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
     /// How much the kernel may hold that it has not sent.
@@ -47,6 +49,7 @@ package protocol StreamTransport: AnyObject {
 
 extension StreamTransport {
     package var pathSilence: UInt64? { nil }
+    package var congestionControl: String? { nil }
     package func limitUnsent(_ bytes: Int) {}
     package func keepAlive() {}
     package func tuneForBulk() {}

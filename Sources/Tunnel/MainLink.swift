@@ -93,6 +93,7 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
         remoteAddress = transport.peerAddress
         lastHeard = loop.now
+        transport.tuneForLink()
     }
 
     deinit {
@@ -104,7 +105,6 @@ package final class MainLink: TransportHandler, TurnWork {
     /// Begins: reads what the handshake left, measures the round trip, watches for silence.
     func start() {
         transport.handler = self
-        transport.tuneForLink()
         multiplexer.ping(now: loop.now)
         watch()
         takeRecords()

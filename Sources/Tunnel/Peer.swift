@@ -235,7 +235,7 @@ package final class Peer {
         appliedRevision = nil
         Log.info(
             "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
-            ("cipher", new.records.cipherText))
+            ("cipher", new.records.cipherText), ("congestion", new.transport.congestionControl ?? "none"))
         onLink?(nil)
         // Before anything that has arrived is read: the plan precedes the first OPEN in both directions.
         sendNotice()

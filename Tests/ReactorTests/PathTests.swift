@@ -34,15 +34,18 @@ import Testing
         deinit { close(descriptor) }
     }
 
-    private func link() throws -> (StreamSocket, Int32, OtherEnd) {
+    private func link(over local: UInt32 = UInt32(0x7f00_0001).bigEndian) throws -> (
+        StreamSocket, Int32, OtherEnd
+    ) {
         let kind = Int32(SOCK_STREAM.rawValue)
         let listener = socket(AF_INET, kind, 0)
         defer { close(listener) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_addr.s_addr = local
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let here = socket(AF_INET, kind, 0)
+        try #require(setsockopt(here, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4) == 0)
         try withUnsafeMutablePointer(to: &address) {
             try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 try #require(bind(listener, $0, size) == 0 && listen(listener, 1) == 0)
@@ -92,6 +95,38 @@ import Testing
         #expect(idle == 15 && end == 30)
         // The kernel's clock for it is coarse: half a second each.
         #expect(idle + interval + 1 < end && idle + 2 * interval > end && idle + 2 * interval + 2 <= 45)
+    }
+
+    @Test func `on this machine nothing is paced`() throws {
+        let (socket, _, _) = try link()
+        defer { socket.close() }
+        #expect(socket.congestionControl == "reno")
+    }
+
+    @Test(.enabled(if: PathTests.ownAddress != nil, "no address but those of loopback"))
+    func `elsewhere bbr is used where it may be`() throws {
+        let probe = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(probe) }
+        let isAllowed = setsockopt(probe, Int32(IPPROTO_TCP), TCP_CONGESTION, "bbr", 3) == 0
+        let (socket, _, _) = try link(over: try #require(Self.ownAddress))
+        defer { socket.close() }
+        #expect(socket.congestionControl == (isAllowed ? "bbr" : "reno"))
+    }
+
+    /// One of this machine's that is not of loopback.
+    fileprivate static var ownAddress: UInt32? {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return nil }
+        defer { freeifaddrs(list) }
+        return sequence(first: list) { $0?.pointee.ifa_next }
+            .prefix { $0 != nil }
+            .compactMap { entry -> UInt32? in
+                guard let address = entry?.pointee.ifa_addr, address.pointee.sa_family == AF_INET else {
+                    return nil
+                }
+                let bytes = UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self).sin_addr.s_addr
+                return UInt32(bigEndian: bytes) >> 24 == 127 ? nil : bytes
+            }.first
     }
 
     @Test func `only what has not been acknowledged makes a path silent`() throws {
