@@ -97,19 +97,25 @@ import Testing
         #expect(idle + interval + 1 < end && idle + 2 * interval > end && idle + 2 * interval + 2 <= 45)
     }
 
-    @Test func `on this machine nothing is paced`() throws {
+    @Test func `over loopback nothing is paced`() throws {
         let (socket, _, _) = try link()
         defer { socket.close() }
+        socket.tuneForDistance(roundTripMicroseconds: 100_000)
         #expect(socket.congestionControl == "reno")
     }
 
     @Test(.enabled(if: PathTests.ownAddress != nil, "no address but those of loopback"))
-    func `elsewhere bbr is used where it may be`() throws {
+    func `far away bbr is used, where it may be`() throws {
         let probe = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(probe) }
         let isAllowed = setsockopt(probe, Int32(IPPROTO_TCP), TCP_CONGESTION, "bbr", 3) == 0
         let (socket, _, _) = try link(over: try #require(Self.ownAddress))
         defer { socket.close() }
+        // This machine's own address is near by.
+        #expect(socket.congestionControl == "reno")
+        socket.tuneForDistance(roundTripMicroseconds: 1_999)
+        #expect(socket.congestionControl == "reno")
+        socket.tuneForDistance(roundTripMicroseconds: 2_000)
         #expect(socket.congestionControl == (isAllowed ? "bbr" : "reno"))
     }
 
