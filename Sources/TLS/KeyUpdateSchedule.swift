@@ -1,7 +1,7 @@
 // When our own sending key is renewed, and when a peer renews its key too often. Counts and clock only.
 
 /// One engine's key updates.
-package struct KeyUpdateSchedule {
+struct KeyUpdateSchedule {
     /// A quarter of the records that AES-GCM may protect with one key (2^24.5, RFC 8446, 5.5), and a bit
     /// less.
     var recordsPerKey: UInt64 = 1 << 22
@@ -15,7 +15,7 @@ package struct KeyUpdateSchedule {
     private var keySince: UInt64?
     private var now: UInt64 = 0
     private var windowStart: UInt64 = 0
-    package private(set) var inWindow = 0
+    private(set) var inWindow = 0
 
     /// True if a new key is due before the next record.
     var isDue: Bool {
