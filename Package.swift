@@ -66,7 +66,10 @@ let package = Package(
         library("Control", ["HTTP", "Logging", "Records"]),
         library(
             "Fleet",
-            ["Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Tunnel"]),
+            [
+                "Buffers", "Control", "HTTP", "Logging", "Mux", "Reactor", "Records", "TLS", "Threads",
+                "Tunnel",
+            ]),
 
         library("Admin", ["Control", "Flags", "Fleet", "HTTP", "Reactor", "Records", "Tunnel"]),
 

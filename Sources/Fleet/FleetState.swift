@@ -7,17 +7,14 @@ import Records
 import Tunnel
 
 /// The loop's side of the reconciler: which peer runs which node of the records, and what of it has been written back.
-final class FleetState: TurnWork {
+final class FleetState {
     private final class Managed {
         let id: String
         let peer: Peer
         var plan: NodePlan
         /// The open session, while a link stands.
-        var session: Int64?
+        var session: ObservedSession?
         var identity: [UInt8] = []
-        /// What the store has been told of each mapping.
-        var written: [UInt32: ObservedState] = [:]
-        var isDirty = false
         /// Sub-connections have been opened or have ended since they were last counted.
         var hasMoved = false
         /// Sub-connections that ended because a plan took the link's credential away; asked for by `disconnect`.
@@ -52,9 +49,11 @@ final class FleetState: TurnWork {
     let history: ConnectionHistory
     private var nodes: [String: Managed] = [:]
     private var byPeer: [ObjectIdentifier: Managed] = [:]
-    private var dirty: [Managed] = []
     private var moved: [Managed] = []
     private var lastSeen: UInt64
+    private lazy var writeBack = WriteBack(loop: server.loop, store: store) { [unowned self] in
+        nodes[$0].map { observe($0) }
+    }
 
     init(server: Server, store: Store, live: LiveNodes, history: ConnectionHistory) {
         self.server = server
@@ -81,7 +80,7 @@ final class FleetState: TurnWork {
             node.endedByPlan += node.peer.revoke()
         }
         node.peer.apply(plan.mappings, revision: UInt64(plan.revision))
-        node.written = node.written.filter { plan.wantedRevisions[$0.key] != nil }
+        writeBack.forgetStates(of: plan.id) { plan.wantedRevisions[$0] != nil }
         history.routesMayHaveChanged()
         markDirty(node)
     }
@@ -114,6 +113,7 @@ final class FleetState: TurnWork {
     /// The records hold the node no more. Its peer is let go when its links have ended.
     func remove(_ id: String) {
         guard let node = nodes.removeValue(forKey: id) else { return }
+        writeBack.forgetStates(of: id)
         server.registry.setAdmissions([], of: node.peer)
         node.endedByPlan += node.peer.revoke()
         node.peer.apply([], revision: node.peer.revision + 1)
@@ -159,6 +159,7 @@ final class FleetState: TurnWork {
         peer.recorder = history
         peer.onListenerState = { [unowned self, unowned node] _, _ in markDirty(node) }
         peer.onReport = { [unowned self, unowned node] in markDirty(node) }
+        peer.onGoAway = { [unowned self, unowned node] _, _ in markDirty(node) }
         peer.onLink = { [unowned self, unowned node] end in linkChanged(node, end) }
         peer.onStreams = { [unowned self, unowned node] in markMoved(node) }
         peer.onViolation = { [unowned self, unowned node] violation in violated(node, violation) }
@@ -170,37 +171,39 @@ final class FleetState: TurnWork {
     private func admitted(_ peer: Peer, _ identity: [UInt8], _ hello: Hello, _ address: SocketAddress) {
         guard let node = byPeer[ObjectIdentifier(peer)] else { return }
         noteTakeover(node, address)
-        let session = store.newSessionID()
+        endSession(node, "replaced")
+        let session = ObservedSession(
+            id: store.newSessionID(), nodeID: node.id, node: node.plan.name, identity: identity,
+            address: "\(address)", version: hello.programVersion, os: hello.system)
         node.session = session
         node.identity = identity
         history.routesMayHaveChanged()
-        let (id, place, version, system) = (node.id, "\(address)", hello.programVersion, hello.system)
-        store.submit { (transaction) throws(RecordsError) in
-            try transaction.sessionUp(
-                session, nodeID: id, identity: identity, address: place, version: version, os: system)
-        }
+        writeBack.tell(session)
         live.set(
-            id,
+            node.id,
             LiveNode(
-                address: place, version: version, os: system, sinceMicroseconds: Timestamp.now.microseconds,
-                subConnections: 0))
-        // A new session's first observations are written anew: the store forgets those of the one before.
-        node.written.removeAll()
+                address: session.address, version: session.version, os: session.os,
+                sinceMicroseconds: session.openedAt.microseconds, subConnections: 0))
+        // A new session's first observations are written anew, whatever was written of the one before.
+        writeBack.forgetStates(of: node.id)
         markDirty(node)
+    }
+
+    private func endSession(_ node: Managed, _ reason: String, subConnections: Int? = nil) {
+        guard var session = node.session else { return }
+        node.session = nil
+        session.end = ObservedSession.End(reason: reason, subConnections: subConnections)
+        writeBack.tell(session)
     }
 
     private func linkChanged(_ node: Managed, _ end: LinkEnd?) {
         markDirty(node)
         markMoved(node)
         guard let end else { return }
-        // A link that was replaced ends after its successor stands: the store has closed its session by then.
-        if node.peer.link == nil, let session = node.session {
-            node.session = nil
+        // A link that was replaced ends after its successor stands: its session has ended by then.
+        if node.peer.link == nil, node.session != nil {
             live.set(node.id, nil)
-            let (reason, count) = (end.word.rawValue, end.subConnections)
-            store.submit { (transaction) throws(RecordsError) in
-                try transaction.sessionDown(session, reason: reason, subConnections: count)
-            }
+            endSession(node, end.word.rawValue, subConnections: end.subConnections)
         }
         finishIfGone(node)
     }
@@ -209,6 +212,7 @@ final class FleetState: TurnWork {
     private func count() {
         server.loop.scheduleBySecond(after: Self.countInterval) { [weak self] in self?.count() }
         history.beat()
+        writeBack.tick()
         for node in moved {
             node.hasMoved = false
             live.setSubConnections(node.id, node.peer.openStreams)
@@ -218,6 +222,7 @@ final class FleetState: TurnWork {
         lastSeen = server.loop.now
         let ids = nodes.values.filter { $0.session != nil }.map(\.id)
         guard !ids.isEmpty else { return }
+        // One that fails is told again in a minute, as it is then.
         store.submit { (transaction) throws(RecordsError) in try transaction.seen(ids) }
     }
 
@@ -257,36 +262,17 @@ final class FleetState: TurnWork {
     }
 
     private func audit(_ node: Managed, _ action: StaticString, _ detail: String) {
-        let id = node.id
-        store.submit(actor: .node(node.peer.name)) { (transaction) throws(RecordsError) in
-            try transaction.audit(action, node: try transaction.reader.node(id: id), detail: detail)
-        }
+        writeBack.audit(node.id, name: node.plan.name, action, detail)
     }
 
     // MARK: What is written back
 
-    private func markDirty(_ node: Managed) {
-        guard !node.isDirty else { return }
-        node.isDirty = true
-        if dirty.isEmpty { server.loop.atTurnEnd(self) }
-        dirty.append(node)
-    }
+    private func markDirty(_ node: Managed) { writeBack.mark(node.id) }
 
-    package func turnEnds() {
-        let nodes = dirty
-        dirty = []
-        for node in nodes {
-            node.isDirty = false
-            write(node)
-        }
-    }
-
-    private func write(_ node: Managed) {
-        let states = observe(node).filter { node.written[$0.mapping] != $0 }
-        guard !states.isEmpty, gone[node.id] == nil else { return }
-        for state in states { node.written[state.mapping] = state }
-        let id = node.id
-        store.submit { (transaction) throws(RecordsError) in try transaction.setObserved(id, states) }
+    /// Hands over what was seen. Before the store is closed.
+    func flush() {
+        history.flush()
+        writeBack.flush()
     }
 
     private func observe(_ node: Managed) -> [ObservedState] {

@@ -43,7 +43,7 @@ package final class ManagedServer {
     /// What there is between `start` and `stop`.
     private struct Running {
         let store: Store
-        let history: ConnectionHistory
+        let reconciler: Reconciler
         let service: ControlService
         let control: HTTPServer
     }
@@ -101,7 +101,7 @@ package final class ManagedServer {
         let control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
             service.handle($0)
         }
-        return Running(store: store, history: history, service: service, control: control)
+        return Running(store: store, reconciler: reconciler, service: service, control: control)
     }
 
     private func declare(_ flags: Flags, in store: Store) throws {
@@ -123,8 +123,8 @@ package final class ManagedServer {
         // Those who wait for a node hold the socket's threads, and this loop waits for those.
         running.service.stop()
         running.control.stop()
-        server.stop(drain: drain) {
-            running.history.flush()
+        server.stop(drain: drain) { [self] in
+            running.reconciler.flush(on: server.loop)
             do throws(RecordsError) {
                 try running.store.write(actor: .server) { (transaction) throws(RecordsError) in
                     _ = try transaction.closeSessions(reason: "server-stop")

@@ -4,6 +4,7 @@ import Logging
 import Reactor
 import Records
 import Synchronization
+import Threads
 
 /// Where the two columns meet: the records say what is wanted, the peers run it, and what they report goes back.
 ///
@@ -19,6 +20,9 @@ package final class Reconciler: LiveFleet {
     private let live: LiveNodes
     /// Plans are posted in the order in which they were read: an older one must not come after a newer.
     private let order = Mutex<Void>(())
+    /// Nodes whose records could not be read: what is wanted of them is not lost, but looked at again each second.
+    private let unread = Mutex<Set<String>>([])
+    private static let againMilliseconds: Int32 = 1_000
 
     /// Loads the whole fleet into `server`, on its loop's thread.
     init(
@@ -50,9 +54,30 @@ package final class Reconciler: LiveFleet {
                 if let plan { fleet.apply(plan) } else { fleet.remove(id) }
             }
         } catch {
-            Log.error("records-unreadable", ("node", id), ("error", error.message))
+            guard error != .closed else { return }
+            Log.limited(.error, "records-unreadable", key: id, ("node", id), ("error", error.message))
+            let isFirst = unread.withLock { unread in
+                defer { unread.insert(id) }
+                return unread.isEmpty
+            }
+            guard isFirst else { return }
+            startThread("plans-again") { [weak self] in
+                poll(nil, 0, Self.againMilliseconds)
+                self?.readAgain()
+            }
         }
     }
+
+    private func readAgain() {
+        changed(
+            nodes: unread.withLock { unread in
+                defer { unread = [] }
+                return unread.sorted()
+            })
+    }
+
+    /// On the loop, before the store is closed: hands over what was seen.
+    func flush(on loop: EventLoop) { state.value(on: loop).flush() }
 
     package func disconnect(node id: String, reason: String) -> Int {
         ask(milliseconds: 2_000) { fleet, answer in fleet.disconnect(id) { answer.give($0) } } ?? 0

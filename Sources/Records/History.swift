@@ -13,6 +13,48 @@ package struct Session: Codable, Equatable, Sendable, Identifiable {
     package let subConnections: Int64?
 }
 
+/// A main link as the server sees it: all that is to be written of it, whenever that can be.
+package struct ObservedSession: Sendable, Equatable {
+    package struct End: Sendable, Equatable {
+        package let at: Timestamp
+        package let reason: String
+        /// That ended with it; nil: nobody counted.
+        package let subConnections: Int?
+
+        package init(at: Timestamp = .now, reason: String, subConnections: Int? = nil) {
+            self.at = at
+            self.reason = reason
+            self.subConnections = subConnections
+        }
+    }
+
+    package let id: Int64
+    package let nodeID: String
+    /// The node's name when it began.
+    package let node: String
+    package let identity: [UInt8]
+    package let address: String
+    package let version: String
+    package let os: String
+    package let openedAt: Timestamp
+    /// Nil while it stands.
+    package var end: End?
+
+    package init(
+        id: Int64, nodeID: String, node: String, identity: [UInt8], address: String, version: String,
+        os: String, openedAt: Timestamp = .now
+    ) {
+        self.id = id
+        self.nodeID = nodeID
+        self.node = node
+        self.identity = identity
+        self.address = address
+        self.version = version
+        self.os = os
+        self.openedAt = openedAt
+    }
+}
+
 /// One thing that somebody did. `before` and `after` are the record as JSON, nil where there was none.
 /// Encodes with every key.
 package struct AuditEntry: Codable, Equatable, Sendable, Identifiable {

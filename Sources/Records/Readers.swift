@@ -55,5 +55,5 @@ final class Readers: Sendable {
 }
 
 extension RecordsError {
-    static let closed = RecordsError(.busy, "the records are closed")
+    package static let closed = RecordsError(.busy, "the records are closed")
 }

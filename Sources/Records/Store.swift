@@ -90,13 +90,15 @@ package final class Store: Sendable {
         try writer.write(actor: actor, body)
     }
 
-    /// Like `write`, without waiting: for a loop's observations. In the order of the calls; what fails is logged.
-    /// False when it was dropped, because too many wait or the store is closed.
+    /// Like `write`, without waiting: for a loop's observations. In the order of the calls; what fails is logged, and `failed`
+    /// is told on the writer's thread: nothing of it is written, now or later.
+    /// False when it was dropped, because too many wait or the store is closed; then `failed` is not called.
     @discardableResult
     package func submit(
-        actor: Actor = .server, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Void
+        actor: Actor = .server, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Void,
+        failed: @escaping @Sendable (RecordsError) -> Void = { _ in }
     ) -> Bool {
-        writer.submit(actor: actor, body)
+        writer.submit(actor: actor, body, failed: failed)
     }
 
     /// Runs `body` on the calling thread, on a connection of its own: no writer waits for it, nor it for a writer.

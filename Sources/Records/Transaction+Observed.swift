@@ -28,39 +28,37 @@ extension Transaction {
         return true
     }
 
-    /// A main link stands. `session` comes from `Store.newSessionID()`; an open session of the node ends as `replaced`.
-    /// A node that was removed meanwhile is passed over.
-    package mutating func sessionUp(
-        _ session: Int64, nodeID: String, identity: [UInt8], address: String, version: String, os: String
-    ) throws(RecordsError) {
-        guard let node = try reader.node(id: nodeID) else { return }
+    /// A main link, as far as it has come: the same one may be told again, later or earlier in its life. It is known whether
+    /// or not its node still is. `id` comes from `Store.newSessionID()`; an open session of the node ends as `replaced`.
+    package mutating func setSession(_ session: ObservedSession) throws(RecordsError) {
         let cut = { (text: String) in Limits.cut(text, bytes: Limits.nodeTextBytes) }
+        let reason = session.end.map { cut($0.reason) }
+        let isKnown = try has("SELECT 1 FROM sessions WHERE id = ?", session.id)
+        if isKnown {
+            guard let end = session.end else { return }
+            // One that is closed already keeps its reason.
+            try run(
+                "UPDATE sessions SET closed_at = ?, reason = ?, sub_connections = ? WHERE id = ? AND closed_at IS NULL",
+                end.at, reason, end.subConnections, session.id)
+        } else {
+            if session.end == nil {
+                try run(
+                    "UPDATE sessions SET closed_at = ?, reason = 'replaced' WHERE node = ? AND closed_at IS NULL",
+                    session.openedAt, session.nodeID)
+            }
+            try run(
+                """
+                INSERT INTO sessions (id, node, node_name, identity, address, version, os, opened_at, closed_at,
+                    reason, sub_connections)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """, session.id, session.nodeID, session.node, session.identity, cut(session.address),
+                cut(session.version), cut(session.os), session.openedAt, session.end?.at, reason,
+                session.end?.subConnections)
+        }
         try run(
-            "UPDATE sessions SET closed_at = ?, reason = 'replaced' WHERE node = ? AND closed_at IS NULL",
-            now, nodeID)
-        try run(
-            """
-            INSERT INTO sessions (id, node, node_name, identity, address, version, os, opened_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """, session, nodeID, node.name, identity, cut(address), cut(version), cut(os), now)
-        try run(
-            "UPDATE nodes SET last_seen_at = ?, address = ?, version = ?, os = ? WHERE id = ?", now,
-            cut(address),
-            cut(version), cut(os), nodeID)
-    }
-
-    /// A session that is closed already keeps its reason.
-    package mutating func sessionDown(
-        _ session: Int64, reason: String, subConnections: Int = 0
-    ) throws(RecordsError) {
-        try run(
-            """
-            UPDATE nodes SET last_seen_at = ?2
-            WHERE id = (SELECT node FROM sessions WHERE id = ?1 AND closed_at IS NULL)
-            """, session, now)
-        try run(
-            "UPDATE sessions SET closed_at = ?2, reason = ?3, sub_connections = ?4 WHERE id = ?1 AND closed_at IS NULL",
-            session, now, Limits.cut(reason, bytes: Limits.nodeTextBytes), subConnections)
+            "UPDATE nodes SET last_seen_at = ?, address = ?, version = ?, os = ? WHERE id = ?",
+            session.end?.at ?? now, cut(session.address), cut(session.version), cut(session.os),
+            session.nodeID)
     }
 
     /// These nodes were heard of just now.
@@ -74,6 +72,12 @@ extension Transaction {
     package mutating func closeSessions(reason: String) throws(RecordsError) -> Int {
         try run("DELETE FROM mapping_states")
         return try run("UPDATE sessions SET closed_at = ?, reason = ? WHERE closed_at IS NULL", now, reason)
+    }
+
+    private func has(_ sql: StaticString, _ id: Int64) throws(RecordsError) -> Bool {
+        try records { () throws(SQLiteError) in
+            try database.first(sql, id) { (_) throws(SQLiteError) in true } ?? false
+        }
     }
 
     private func openSession(_ nodeID: String) throws(RecordsError) -> Int64? {

@@ -107,12 +107,14 @@ final class Writer: Sendable {
     }
 
     func submit(
-        actor: Actor, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Void
+        actor: Actor, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Void,
+        failed: @escaping @Sendable (RecordsError) -> Void
     ) -> Bool {
         let isQueued = enqueue(
             Job(actor: actor, isAwaited: false, run: body) { error in
                 guard let error else { return }
                 Log.limited(.error, "record-failed", key: error.code.rawValue, ("error", error.message))
+                failed(error)
             })
         if !isQueued {
             Log.limited(.error, "record-dropped", key: "", ("waiting", Limits.waitingSubmissions))

@@ -224,7 +224,7 @@ package final class Peer {
     package func adopt(_ transport: any StreamTransport, records: any RecordLayer, role: Role) {
         let new = MainLink(transport: transport, records: records, role: role, peer: self, settings: settings)
         if let old = link {
-            link = nil
+            forgetLink()
             keepDraining(old)
             old.close(
                 .replaced, retryAfterMilliseconds: 0, sub: .linkLost,
@@ -232,7 +232,6 @@ package final class Peer {
         }
         link = new
         hasPlan = false
-        appliedRevision = nil
         Log.info(
             "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
             ("cipher", new.records.cipherText), ("congestion", new.transport.congestionControl ?? "none"))
@@ -247,7 +246,7 @@ package final class Peer {
         Log.info(
             "link-going-away", ("node", name), ("reason", reason), ("retry-after-ms", retryAfterMilliseconds))
         guard self.link === link else { return }
-        self.link = nil
+        forgetLink()
         keepDraining(link)
         onGoAway?(reason, retryAfterMilliseconds)
     }
@@ -265,12 +264,15 @@ package final class Peer {
             ("sub-connections", reason.subConnections))
         draining.removeAll { $0 === link }
         if !link.lingering.isEmpty { finishing.append(link) }
-        if self.link === link {
-            self.link = nil
-            appliedRevision = nil
-            remoteStates.removeAll()
-        }
+        if self.link === link { forgetLink() }
         onLink?(reason)
+    }
+
+    /// There is none, or it is being given up: nobody speaks for the other end any more, and nothing that was said holds.
+    private func forgetLink() {
+        link = nil
+        appliedRevision = nil
+        remoteStates.removeAll()
     }
 
     /// The last sub-connection of a link that is over has written everything.

@@ -1,4 +1,5 @@
 import Records
+import Synchronization
 import Testing
 
 struct ObservedTests {
@@ -12,13 +13,24 @@ struct ObservedTests {
         }
     }
 
-    private func up(_ store: Store, _ node: NodeRecord) throws(RecordsError) -> Int64 {
-        let session = store.newSessionID()
-        try store.write(actor: .node(node.name)) { (t) throws(RecordsError) in
-            try t.sessionUp(
-                session, nodeID: node.id, identity: Array(repeating: 7, count: 16), address: "192.0.2.1:5000",
-                version: "1.0", os: String(repeating: "🦀", count: 40))
+    private func up(_ store: Store, _ node: NodeRecord) throws(RecordsError) -> ObservedSession {
+        let session = ObservedSession(
+            id: store.newSessionID(), nodeID: node.id, node: node.name,
+            identity: Array(repeating: 7, count: 16), address: "192.0.2.1:5000", version: "1.0",
+            os: String(repeating: "🦀", count: 40))
+        try tell(store, session)
+        return session
+    }
+
+    private func tell(_ store: Store, _ sessions: ObservedSession...) throws(RecordsError) {
+        try store.write(actor: .server) { (t) throws(RecordsError) in
+            for session in sessions { try t.setSession(session) }
         }
+    }
+
+    private func ended(_ session: ObservedSession, _ reason: String, _ count: Int) -> ObservedSession {
+        var session = session
+        session.end = ObservedSession.End(reason: reason, subConnections: count)
         return session
     }
 
@@ -61,9 +73,9 @@ struct ObservedTests {
         #expect(try store.mapping(mapping.id)?.state == .pending)
         let first = try up(store, a)
         let second = try up(store, a)
-        #expect(try !observe(store, a, session: first, active))
+        #expect(try !observe(store, a, session: first.id, active))
         #expect(try store.mapping(mapping.id)?.state == .pending)
-        #expect(try observe(store, a, session: second, active))
+        #expect(try observe(store, a, session: second.id, active))
         #expect(try store.mapping(mapping.id)?.state == .active)
     }
 
@@ -73,10 +85,7 @@ struct ObservedTests {
         let first = try up(store, node)
         #expect(try store.node("a").online)
         let second = try up(store, node)
-        try store.write(actor: .server) { (t) throws(RecordsError) in
-            try t.sessionDown(first, reason: "link-lost", subConnections: 1)
-            try t.sessionDown(second, reason: "link-lost", subConnections: 3)
-        }
+        try tell(store, ended(first, "link-lost", 1), ended(second, "link-lost", 3))
         let third = try up(store, node)
         let seen = try store.node("a")
         #expect(seen.address == "192.0.2.1:5000" && seen.version == "1.0" && seen.lastSeen != nil)
@@ -86,7 +95,7 @@ struct ObservedTests {
         }
         #expect(closed == 1)
         let sessions = try store.read { (r) throws(RecordsError) in try r.sessions(nodeID: node.id) }
-        #expect(sessions.map(\.id) == [third, second, first])
+        #expect(sessions.map(\.id) == [third.id, second.id, first.id])
         #expect(sessions.map(\.reason) == ["server-stop", "link-lost", "replaced"])
         #expect(sessions.map(\.subConnections) == [nil, 3, nil])
         #expect(try !store.node("a").online)
@@ -95,7 +104,54 @@ struct ObservedTests {
         #expect(kept.count == 3 && kept[0].node == "a", "sessions outlive their node")
         store.close()
         let again = try scratch.store()
-        #expect(again.newSessionID() == third + 1)
+        #expect(again.newSessionID() == third.id + 1)
+    }
+
+    @Test func `a session is told late, twice or out of order, and is one row all the same`() throws {
+        let store = try scratch.store()
+        let node = try store.addNode("a")
+        var sessions = (0..<3).map { _ in
+            ObservedSession(
+                id: store.newSessionID(), nodeID: node.id, node: "a",
+                identity: Array(repeating: 7, count: 16),
+                address: "192.0.2.1:5000", version: "1.0", os: "linux")
+        }
+        let stands = sessions[0]
+        sessions[0] = ended(sessions[0], "link-lost", 4)
+        // The first is told when it is over; that it stands comes after that, and changes nothing.
+        try tell(store, sessions[0], sessions[1], stands)
+        try tell(store, ended(sessions[1], "idle", 0), sessions[2], ended(sessions[0], "later", 9))
+        let rows = try store.read { (r) throws(RecordsError) in try r.sessions(nodeID: node.id) }
+        #expect(rows.map(\.reason) == [nil, "idle", "link-lost"] && rows[2].subConnections == 4)
+        #expect(rows.map(\.openedAt) == sessions.reversed().map(\.openedAt))
+        #expect(try store.node("a").online)
+        // Its node may be gone by then.
+        _ = try store.change { (t) throws(RecordsError) in try t.removeNode(node.id) }
+        var late = sessions[2]
+        late.end = ObservedSession.End(reason: "revoked")
+        try tell(store, late)
+        let kept = try store.read { (r) throws(RecordsError) in try r.sessions(nodeID: node.id) }
+        #expect(kept.count == 3 && kept[0].closedAt != nil)
+    }
+
+    @Test func `who submits hears of a failure, and of a success nothing`() throws {
+        let store = try scratch.store()
+        let failed = Mutex<[String]>([])
+        store.submit { (t) throws(RecordsError) in
+            try t.audit("good")
+        } failed: { error in
+            failed.withLock { $0.append(error.message) }
+        }
+        store.submit { (t) throws(RecordsError) in
+            try t.audit("bad")
+            throw RecordsError(.conflict, "on purpose")
+        } failed: { error in
+            failed.withLock { $0.append(error.message) }
+        }
+        store.close()
+        #expect(failed.withLock { $0 } == ["on purpose"])
+        let again = try scratch.store()
+        #expect(try again.audit().map(\.action) == ["good"])
     }
 
     @Test func `flags declare one node with exactly their mappings beside those of operators`() throws {

@@ -36,7 +36,7 @@ enum Floors {
     private static let control = system.union(["FoundationEssentials", "Logging", "HTTP", "Records"])
     private static let traffic = tunnel.union(["Tunnel"])
     /// Where the two columns meet.
-    private static let fleet = traffic.union(["Records", "HTTP", "Control"])
+    private static let fleet = traffic.union(["Records", "HTTP", "Control", "Threads"])
 
     /// Why this import is not allowed.
     static func reason(_ target: String, imports module: String) -> String {
