@@ -7,7 +7,7 @@ import PackageDescription
 //     3  Tunnel                    Control
 //        Fleet (the server's own: joins both columns), Admin
 //     2  Mux   Reactor   TLS       Records
-//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   Flags   Charts
+//     1  Buffers   Logging   Threads   Ciphers   SQLite   Digests   HTTP   JSON   Flags   Charts
 //     0  CLinux   COpenSSL   CIPSecMB            CSQLite   CMicrohttpd   CCurl   migrations
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
@@ -52,6 +52,7 @@ let package = Package(
         library("Logging"),
         library("Flags"),
         library("Charts"),
+        library("JSON"),
         library("HTTP", ["CMicrohttpd", "CCurl"]),
         library("SQLite", ["CSQLite"]),
         library("Digests", ["COpenSSL"]),
@@ -62,8 +63,8 @@ let package = Package(
         library("TLS", ["Buffers", "Ciphers", "COpenSSL"]),
         library("Records", ["SQLite", "Digests", "migrations", "Logging", "Threads", "CLinux"]),
 
-        library("Tunnel", ["Buffers", "Logging", "Mux", "Reactor", "TLS"]),
-        library("Control", ["HTTP", "Logging", "Records"]),
+        library("Tunnel", ["Buffers", "JSON", "Logging", "Mux", "Reactor", "TLS"]),
+        library("Control", ["HTTP", "JSON", "Logging", "Records"]),
         library(
             "Fleet",
             [
@@ -71,7 +72,7 @@ let package = Package(
                 "Tunnel",
             ]),
 
-        library("Admin", ["Control", "Flags", "Fleet", "HTTP", "Reactor", "Records", "Tunnel"]),
+        library("Admin", ["Control", "Flags", "Fleet", "HTTP", "JSON", "Reactor", "Records", "Tunnel"]),
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
@@ -111,6 +112,7 @@ let package = Package(
                 "Admin", "Control", "Flags", "Fleet", "HTTP", "Histories", "Records", "SQLite", "TLS",
                 "goproxy-admin",
             ]),
+        tests("JSONTests", ["JSON"]),
         tests("LoggingTests", ["Logging"]),
         tests("BuffersTests", ["Buffers"]),
         tests("MuxTests", ["Mux"]),

@@ -1,5 +1,6 @@
 import Control
 import Flags
+import JSON
 import Records
 
 /// `goproxy-admin listener …` and `goproxy-admin peer-listener …`

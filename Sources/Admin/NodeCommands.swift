@@ -1,6 +1,7 @@
 import Control
 import Flags
 import Glibc
+import JSON
 import Records
 
 /// `goproxy-admin node …`

@@ -1,4 +1,5 @@
 import Control
+import JSON
 import Records
 import Tunnel
 

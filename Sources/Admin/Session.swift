@@ -1,6 +1,7 @@
 import Control
 import Flags
 import FoundationEssentials
+import JSON
 import Records
 
 /// One command while it runs.

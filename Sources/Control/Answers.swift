@@ -1,3 +1,4 @@
+import JSON
 import Records
 
 /// A node as the service answers it: its record, and what the running server knows beside it.
@@ -137,8 +138,8 @@ package struct AuditAnswer: Codable, Equatable, Sendable {
         nodeID = entry.nodeID
         node = entry.node
         mapping = entry.mapping
-        before = entry.before.map { JSONValue(Array($0.utf8)) ?? .string($0) }
-        after = entry.after.map { JSONValue(Array($0.utf8)) ?? .string($0) }
+        before = entry.before.map { (try? JSONValue(Array($0.utf8))) ?? .string($0) }
+        after = entry.after.map { (try? JSONValue(Array($0.utf8))) ?? .string($0) }
         detail = entry.detail
     }
 

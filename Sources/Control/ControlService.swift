@@ -1,5 +1,6 @@
 import Glibc
 import HTTP
+import JSON
 import Logging
 import Records
 import Synchronization
@@ -100,7 +101,8 @@ package final class ControlService: Sendable {
         }
         var object: [String: JSONValue] = [:]
         if !body.isEmpty {
-            guard let value = JSONValue(body) else { throw .invalid("body: not JSON") }
+            let value: JSONValue
+            do throws(JSONFault) { value = try JSONValue(body) } catch { throw .invalid("body: \(error)") }
             guard case .object(let given) = value else {
                 throw .invalid("body: must be an object, not \(value.kind)")
             }

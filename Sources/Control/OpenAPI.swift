@@ -1,3 +1,5 @@
+import JSON
+
 /// The OpenAPI 3.1 document of the control service, made from the route table.
 package enum OpenAPI {
     package static func document(version: String) -> JSONValue {

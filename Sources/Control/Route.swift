@@ -1,3 +1,4 @@
+import JSON
 import Records
 
 /// One thing that can be asked: how it is addressed, what it takes, what it answers, and who answers it. The dispatcher, the

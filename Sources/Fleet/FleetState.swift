@@ -79,7 +79,7 @@ final class FleetState {
         if node.session != nil, !plan.admissions.contains(where: { $0.identity == node.identity }) {
             node.endedByPlan += node.peer.revoke()
         }
-        node.peer.apply(plan.mappings, revision: UInt64(plan.revision))
+        node.peer.apply(plan.mappings, revision: plan.revision)
         writeBack.forgetStates(of: plan.id) { plan.wantedRevisions[$0] != nil }
         history.routesMayHaveChanged()
         markDirty(node)
@@ -116,7 +116,7 @@ final class FleetState {
         writeBack.forgetStates(of: id)
         server.registry.setAdmissions([], of: node.peer)
         node.endedByPlan += node.peer.revoke()
-        node.peer.apply([], revision: node.peer.revision + 1)
+        node.peer.apply([], revision: node.peer.revision)
         gone[id] = node
         finishIfGone(node)
     }
@@ -278,7 +278,7 @@ final class FleetState {
     private func observe(_ node: Managed) -> [ObservedState] {
         let peer = node.peer
         let listening = peer.listenerStates
-        let answered = peer.appliedRevision.map { Int64($0) }
+        let answered = peer.appliedRevision
         var states = node.plan.mappings.map { mapping in
             let wanted = node.plan.wantedRevisions[mapping.id] ?? 0
             let isApplied = answered.map { $0 >= wanted } ?? false

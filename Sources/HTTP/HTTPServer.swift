@@ -124,7 +124,9 @@ private func handleRequest(
     guard let request = request(connection, String(cString: method), String(cString: url), exchange.body)
     else {
         return send(
-            refusal(400, "bad-address", "the address holds a broken escape, or a parameter twice"),
+            refusal(
+                400, "bad-address",
+                "the address holds a broken escape, a parameter twice, or more than any address here has"),
             on: connection)
     }
     return send(
@@ -148,12 +150,15 @@ private func request(
     guard goproxy_MHD_peer(connection, &credentials) == 1 else { return nil }
     var path: [String] = []
     for segment in url.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
-        guard let text = PercentCoding.decoded(segment) else { return nil }
+        guard path.count < 16, let text = PercentCoding.decoded(segment), text.utf8.count <= 255 else {
+            return nil
+        }
         path.append(text)
     }
     var query: [String: String] = [:]
     for (name, value) in pairs(of: connection, .GET_ARGUMENT_KIND) {
-        guard let name = PercentCoding.decoded(name[...]), let value = PercentCoding.decoded(value[...]),
+        guard let name = PercentCoding.decoded(name[...]), isKey(name),
+            let value = PercentCoding.decoded(value[...]), value.utf8.count <= 1_024,
             query.updateValue(value, forKey: name) == nil
         else { return nil }
     }
@@ -162,8 +167,17 @@ private func request(
         peer: PeerIdentity(uid: credentials.uid, gid: credentials.gid, pid: credentials.pid))
 }
 
+/// Names that are none of HTTP's are left out: nothing asks for them.
 private func headers(of connection: OpaquePointer) -> [String: String] {
-    Dictionary(pairs(of: connection, .HEADER_KIND).map { ($0.lowercased(), $1) }) { $1 }
+    Dictionary(pairs(of: connection, .HEADER_KIND).filter { isKey($0.0) }.map { ($0.lowercased(), $1) }) {
+        $1
+    }
+}
+
+/// A stranger's text may be hashed and compared when it is short and ASCII: by canonical equivalence, as dictionaries have it, a
+/// letter with n combining marks costs n².
+private func isKey(_ name: String) -> Bool {
+    name.utf8.count <= 64 && name.utf8.allSatisfy { $0 < 128 }
 }
 
 private func pairs(of connection: OpaquePointer, _ kind: MHD_ValueKind) -> [(String, String)] {

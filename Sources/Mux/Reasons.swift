@@ -97,6 +97,8 @@ package enum Violation: Error, CaseIterable, Sendable, CustomStringConvertible {
     case badControl
     /// OPEN named a mapping that this end never had. Found by the owner.
     case unknownMapping
+    /// A report answered a revision that this end never sent, or one before the last answered. Found by the owner.
+    case falseRevision
 
     package var description: String {
         switch self {
@@ -122,12 +124,13 @@ package enum Violation: Error, CaseIterable, Sendable, CustomStringConvertible {
         case .creditOverflow: "WINDOW of 0 or above the cap"
         case .unknownReason: "a reason of unknown number"
         case .unexpectedPong: "PONG without its PING"
-        case .controlTooLarge: "a control message above 1 MiB"
+        case .controlTooLarge: "a control message larger than any of its kind"
         case .flood: "too many pings or control messages"
         case .lateFlood: "too many frames for closed streams"
         case .openAfterGoAway: "OPEN after GOAWAY"
         case .badControl: "a control message that is not understood or not permitted"
         case .unknownMapping: "OPEN of a mapping that this end does not have"
+        case .falseRevision: "a report of a revision that was never sent, or older than the last answered"
         }
     }
 }

@@ -22,6 +22,8 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
 
     /// Longest name of the DNS, and more than any literal.
     private static let maximumHostBytes = 255
+    /// With brackets, a colon, and the longest name of a service.
+    private static let maximumBytes = maximumHostBytes + 64
 
     /// The reason it is refused is a phrase that follows the address: `missing port`.
     package init(domain: Domain, address: String) throws(EndpointError) {
@@ -40,6 +42,10 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
             guard address.utf8.count <= 107 else { throw EndpointError("a path longer than 107 bytes") }
             return
         }
+        // Before any of it is looked at as text.
+        guard address.utf8.count <= Self.maximumBytes else {
+            throw EndpointError("a host longer than 255 bytes")
+        }
         let (host, service) = try Self.split(address)
         guard host.utf8.count <= Self.maximumHostBytes else {
             throw EndpointError("a host longer than 255 bytes")
@@ -55,20 +61,33 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
 
     package var description: String { "\(domain.rawValue) \(address)" }
 
+    /// Byte by byte, as the kernel and the DNS do: two paths that look alike are two files.
+    package static func == (one: Endpoint, two: Endpoint) -> Bool {
+        one.domain == two.domain && one.address.utf8.elementsEqual(two.address.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(domain)
+        for byte in address.utf8 { hasher.combine(byte) }
+    }
+
     private static func split(_ address: String) throws(EndpointError) -> (String, String) {
-        if address.hasPrefix("[") {
-            guard let bracket = address.firstIndex(of: "]") else { throw EndpointError("missing ]") }
-            let rest = address[address.index(after: bracket)...]
-            guard rest.hasPrefix(":") else { throw EndpointError("missing port") }
-            let host = String(address[address.index(after: address.startIndex)..<bracket])
-            guard host.contains(":") else { throw EndpointError("brackets around what is not IPv6") }
-            return (host, String(rest.dropFirst()))
+        let bytes = address.utf8
+        let colon = UInt8(ascii: ":")
+        let (open, shut) = (UInt8(ascii: "["), UInt8(ascii: "]"))
+        if bytes.first == open {
+            guard let bracket = bytes.firstIndex(of: shut) else { throw EndpointError("missing ]") }
+            let rest = bytes[bracket...].dropFirst()
+            guard rest.first == colon else { throw EndpointError("missing port") }
+            let host = bytes[..<bracket].dropFirst()
+            guard host.contains(colon) else { throw EndpointError("brackets around what is not IPv6") }
+            return (String(Substring(host)), String(Substring(rest.dropFirst())))
         }
-        guard let colon = address.lastIndex(of: ":") else { throw EndpointError("missing port") }
-        let host = address[..<colon]
-        guard !host.contains(":") else { throw EndpointError("too many colons (IPv6 goes into brackets)") }
-        guard !host.contains("]") && !host.contains("[") else { throw EndpointError("a stray bracket") }
-        return (String(host), String(address[address.index(after: colon)...]))
+        guard let last = bytes.lastIndex(of: colon) else { throw EndpointError("missing port") }
+        let host = bytes[..<last]
+        guard !host.contains(colon) else { throw EndpointError("too many colons (IPv6 goes into brackets)") }
+        guard !host.contains(shut) && !host.contains(open) else { throw EndpointError("a stray bracket") }
+        return (String(Substring(host)), String(Substring(bytes[last...].dropFirst())))
     }
 
     private static func port(_ service: String) throws(EndpointError) -> UInt16 {

@@ -44,6 +44,8 @@ struct ParsedAddress: Equatable {
             (host, port, share4, share6) = (place.addr, 0, nil, nil)
             return
         }
+        // Before any of it is looked at as text: a host, brackets, a colon, and the longest name of a service.
+        guard place.addr.utf8.count <= 255 + 64 else { throw Fault(words: "a host longer than 255 bytes") }
         let (host, service) = try Self.split(place.addr)
         guard host.utf8.count <= 255 else { throw Fault(words: "a host longer than 255 bytes") }
         self.host = host
@@ -65,7 +67,7 @@ struct ParsedAddress: Equatable {
     /// with the same name, and with what takes every address that it may have.
     func conflicts(with other: ParsedAddress) -> Bool {
         guard (domain == .unix) == (other.domain == .unix) else { return false }
-        guard domain != .unix else { return host == other.host }
+        guard domain != .unix else { return host.utf8.elementsEqual(other.host.utf8) }
         guard port == other.port, port != 0 else { return false }
         switch (isName, other.isName) {
         case (true, true):
@@ -108,19 +110,22 @@ struct ParsedAddress: Equatable {
     }
 
     private static func split(_ address: String) throws(Fault) -> (host: String, service: String) {
-        if address.hasPrefix("[") {
-            guard let bracket = address.firstIndex(of: "]") else { throw Fault(words: "missing ]") }
-            let rest = address[address.index(after: bracket)...]
-            guard rest.hasPrefix(":") else { throw Fault(words: "missing port") }
-            let host = address[address.index(after: address.startIndex)..<bracket]
-            guard host.contains(":") else { throw Fault(words: "brackets around what is not IPv6") }
-            return (String(host), String(rest.dropFirst()))
+        let bytes = address.utf8
+        let colon = UInt8(ascii: ":")
+        let (open, shut) = (UInt8(ascii: "["), UInt8(ascii: "]"))
+        if bytes.first == open {
+            guard let bracket = bytes.firstIndex(of: shut) else { throw Fault(words: "missing ]") }
+            let rest = bytes[bracket...].dropFirst()
+            guard rest.first == colon else { throw Fault(words: "missing port") }
+            let host = bytes[..<bracket].dropFirst()
+            guard host.contains(colon) else { throw Fault(words: "brackets around what is not IPv6") }
+            return (String(Substring(host)), String(Substring(rest.dropFirst())))
         }
-        guard let colon = address.lastIndex(of: ":") else { throw Fault(words: "missing port") }
-        let host = address[..<colon]
-        guard !host.contains(":") else { throw Fault(words: "too many colons (IPv6 goes into brackets)") }
-        guard !host.contains("["), !host.contains("]") else { throw Fault(words: "a stray bracket") }
-        return (String(host), String(address[address.index(after: colon)...]))
+        guard let last = bytes.lastIndex(of: colon) else { throw Fault(words: "missing port") }
+        let host = bytes[..<last]
+        guard !host.contains(colon) else { throw Fault(words: "too many colons (IPv6 goes into brackets)") }
+        guard !host.contains(open), !host.contains(shut) else { throw Fault(words: "a stray bracket") }
+        return (String(Substring(host)), String(Substring(bytes[last...].dropFirst())))
     }
 
     private static func port(_ service: String) throws(Fault) -> UInt16 {

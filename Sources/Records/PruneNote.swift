@@ -26,9 +26,10 @@ struct PruneNote: Codable, Equatable, Sendable {
     }
 
     init?(detail: String?) {
-        guard let detail, let note = try? JSONDecoder().decode(Self.self, from: Data(detail.utf8)) else {
-            return nil
-        }
+        // Ours has 300 bytes; JSONDecoder hashes keys, at a cost that grows with the square of a strange one's length.
+        guard let detail, detail.utf8.count <= 1_024,
+            let note = try? JSONDecoder().decode(Self.self, from: Data(detail.utf8))
+        else { return nil }
         self = note
     }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import Mux
 import Reactor
 
@@ -7,11 +8,11 @@ import Reactor
 ///     plan    authority → other   the whole set of the other end's parts; replaces the one before
 ///     report  other → authority   what became of its listening parts, each time that changes
 ///
-/// A message that is not understood, too long, or from the wrong end is a violation. Unknown keys are passed over, so that
+/// A revision is what the records count with: no number that they cannot hold becomes one. A message that is not understood, too long, or from the wrong end is a violation. Unknown keys are passed over, so that
 /// an older end understands a newer one.
 package enum ControlMessage: Equatable, Sendable {
-    case plan(revision: UInt64, parts: [Part])
-    case report(revision: UInt64, states: [UInt32: ListenerState])
+    case plan(revision: Int64, parts: [Part])
+    case report(revision: Int64, states: [UInt32: ListenerState])
 
     package var encoded: [UInt8] {
         let encoder = JSONEncoder()
@@ -23,35 +24,113 @@ package enum ControlMessage: Equatable, Sendable {
         return [UInt8](data)
     }
 
+    /// - Parameter maximumMappings: how many the message may name. What it can need follows, and is all that is read of it.
     package init(_ bytes: [UInt8], maximumMappings: Int) throws(Violation) {
-        guard let envelope = try? JSONDecoder().decode(Envelope.self, from: Data(bytes)),
-            envelope.mappings.count <= maximumMappings,
-            Set(envelope.mappings.map(\.id)).count == envelope.mappings.count
+        guard bytes.count <= Self.most(for: maximumMappings) else { throw .controlTooLarge }
+        let limits = JSONLimits(
+            bytes: bytes.count, depth: 8, values: 32 + Self.valuesEach * maximumMappings, textBytes: 1_024)
+        guard let message = try? JSONValue(bytes, limits), let envelope = message.object,
+            let revision = envelope["revision"]?.integer, revision >= 0,
+            let entries = envelope["mappings"]?.array, entries.count <= maximumMappings
         else { throw .badControl }
-        switch envelope.type {
+        var seen: Set<UInt32> = []
+        switch envelope["type"]?.word {
         case "plan":
             var parts: [Part] = []
-            for entry in envelope.mappings {
-                guard let part = entry.part else { throw .badControl }
+            for entry in entries {
+                guard let part = Part(entry), seen.insert(part.id).inserted else { throw .badControl }
                 parts.append(part)
             }
-            self = .plan(revision: envelope.revision, parts: parts)
+            self = .plan(revision: revision, parts: parts)
         case "report":
             var states: [UInt32: ListenerState] = [:]
-            for entry in envelope.mappings {
-                guard let state = entry.listenerState else { throw .badControl }
-                states[entry.id] = state
+            for entry in entries {
+                guard let (id, state) = ListenerState.read(entry), seen.insert(id).inserted else {
+                    throw .badControl
+                }
+                states[id] = state
             }
-            self = .report(revision: envelope.revision, states: states)
+            self = .report(revision: revision, states: states)
         default: throw .badControl
+        }
+    }
+
+    /// A path of 107 bytes that are all escaped takes 642; an address and a reason take less. The rest is for keys of a later
+    /// version.
+    static let bytesEach = 1_024
+    /// A part has twelve, its keys among them.
+    private static let valuesEach = 24
+
+    /// The most that a message about so many mappings can need.
+    package static func most(for mappings: Int) -> Int {
+        min(1_024 + bytesEach * mappings, Multiplexer.maximumControlBytes)
+    }
+}
+
+extension Part {
+    fileprivate init?(_ json: JSONValue) {
+        guard let entry = json.object, let id = entry["id"]?.integer.flatMap(UInt32.init(exactly:)),
+            let kind = entry["kind"]?.word.flatMap(MappingKind.init)
+        else { return nil }
+        let (listen, forward) = (entry["listen"] ?? .null, entry["forward"] ?? .null)
+        switch (kind, listen, forward) {
+        case (.peerListener, _, .null):
+            guard let endpoint = Endpoint(listen) else { return nil }
+            self.init(id: id, kind: kind, task: .listen(endpoint))
+        case (.listener, .null, _):
+            guard let endpoint = Endpoint(forward) else { return nil }
+            self.init(id: id, kind: kind, task: .forward(endpoint))
+        default: return nil
+        }
+    }
+}
+
+extension Endpoint {
+    fileprivate init?(_ json: JSONValue) {
+        guard let place = json.object, let domain = place["domain"]?.word.flatMap(Domain.init),
+            let address = place["addr"]?.text
+        else { return nil }
+        try? self.init(domain: domain, address: address)
+    }
+}
+
+extension ListenerState {
+    /// What a report says of one mapping.
+    fileprivate static func read(_ json: JSONValue) -> (id: UInt32, state: ListenerState)? {
+        guard let entry = json.object, let id = entry["id"]?.integer.flatMap(UInt32.init(exactly:)) else {
+            return nil
+        }
+        switch entry["state"]?.word {
+        case "pending": return (id, .pending)
+        case "active":
+            guard let bound = text(entry["bound"], most: 128) else { return nil }
+            return (id, .active(bound: bound))
+        case "failed":
+            guard let detail = text(entry["detail"], most: 256) else { return nil }
+            switch entry["retrySeconds"] ?? .null {
+            case .null: return (id, .failed(error: detail, retrySeconds: 0))
+            case .integer(let seconds):
+                return (id, .failed(error: detail, retrySeconds: Int(min(max(seconds, 0), 3_600))))
+            default: return nil
+            }
+        default: return nil
+        }
+    }
+
+    /// Empty where it is left out; nil where it is no text.
+    private static func text(_ json: JSONValue?, most: Int) -> String? {
+        switch json ?? .null {
+        case .null: ""
+        case .string(let text): String(ofStranger: text, most: most)
+        default: nil
         }
     }
 }
 
 /// The JSON form.
-private struct Envelope: Codable {
+private struct Envelope: Encodable {
     var type: String
-    var revision: UInt64
+    var revision: Int64
     var mappings: [Entry]
 
     init(_ message: ControlMessage) {
@@ -66,7 +145,7 @@ private struct Envelope: Codable {
     }
 }
 
-private struct Entry: Codable {
+private struct Entry: Encodable {
     var id: UInt32
     var kind: MappingKind?
     var listen: Place?
@@ -93,43 +172,14 @@ private struct Entry: Codable {
         case .failed(let error, let seconds): (state, detail, retrySeconds) = ("failed", error, seconds)
         }
     }
-
-    var part: Part? {
-        switch (kind, listen, forward) {
-        case (.peerListener?, let place?, nil):
-            guard let endpoint = place.endpoint else { return nil }
-            return Part(id: id, kind: .peerListener, task: .listen(endpoint))
-        case (.listener?, nil, let place?):
-            guard let endpoint = place.endpoint else { return nil }
-            return Part(id: id, kind: .listener, task: .forward(endpoint))
-        default: return nil
-        }
-    }
-
-    /// The texts come from the other end: bounded here, escaped where they are shown.
-    var listenerState: ListenerState? {
-        switch state {
-        case "pending": .pending
-        case "active": .active(bound: String((bound ?? "").prefix(128)))
-        case "failed":
-            .failed(
-                error: String((detail ?? "").prefix(256)), retrySeconds: min(max(retrySeconds ?? 0, 0), 3_600)
-            )
-        default: nil
-        }
-    }
 }
 
-private struct Place: Codable {
+private struct Place: Encodable {
     var domain: String
     var addr: String
 
     init(_ endpoint: Endpoint) {
         domain = endpoint.domain.rawValue
         addr = endpoint.address
-    }
-
-    var endpoint: Endpoint? {
-        Domain(rawValue: domain).flatMap { try? Endpoint(domain: $0, address: addr) }
     }
 }

@@ -57,7 +57,8 @@ package struct Hello: Equatable, Sendable {
             guard position < payload.count else { return nil }
             let count = Int(payload[position])
             guard count <= Self.maximumTextBytes, position + 1 + count <= payload.count else { return nil }
-            texts.append(String(decoding: payload[position + 1..<position + 1 + count], as: UTF8.self))
+            let text = String(decoding: payload[position + 1..<position + 1 + count], as: UTF8.self)
+            texts.append(String(ofStranger: text, most: Self.maximumTextBytes))
             position += 1 + count
         }
         // Bytes beyond are of a later version; the signature covers them.

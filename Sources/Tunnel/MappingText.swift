@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 import Reactor
 
 /// A mapping as people write it, the original's JSON:
@@ -13,92 +13,70 @@ package struct MappingText: Equatable, Sendable {
     /// The error is a phrase that says which part is wrong.
     package init(_ text: String) throws(EndpointError) {
         guard text.utf8.count <= Self.maximumBytes else { throw EndpointError("more than 4,096 bytes") }
-        let form: Form
-        do {
-            form = try JSONDecoder().decode(Form.self, from: Data(text.utf8))
+        let form: JSONValue
+        do throws(JSONFault) {
+            form = try JSONValue(Array(text.utf8), JSONLimits(depth: 4, values: 64))
         } catch {
-            throw EndpointError(Self.explain(error))
+            throw EndpointError("\(error)")
         }
-        listen = try Self.endpoint(form.Listen, "Listen")
-        forward = try Self.endpoint(form.Forward, "Forward")
+        let places = try Self.object(form, ["Listen", "Forward"], "")
+        listen = try Self.endpoint(places, "Listen")
+        forward = try Self.endpoint(places, "Forward")
         guard forward.domain == .unix || forward.port != 0 else {
             throw EndpointError("Forward.Addr: port 0")
         }
     }
 
-    private static func endpoint(_ place: Place, _ name: String) throws(EndpointError) -> Endpoint {
-        guard let domain = Domain(rawValue: place.Domain) else {
+    private static func endpoint(_ places: [String: JSONValue], _ name: String) throws(EndpointError)
+        -> Endpoint
+    {
+        let place = try object(try value(places, name, ""), ["Domain", "Addr"], name)
+        let word = try text(place, "Domain", name)
+        guard let domain = Domain(rawValue: word) else {
             let known = Domain.allCases.map(\.rawValue).joined(separator: ", ")
-            throw EndpointError("\(name).Domain: \(quoted(place.Domain)) is none of \(known)")
+            throw EndpointError("\(name).Domain: \(quoted(word)) is none of \(known)")
         }
+        let address = try text(place, "Addr", name)
         do {
-            return try Endpoint(domain: domain, address: place.Addr)
+            return try Endpoint(domain: domain, address: address)
         } catch {
-            throw EndpointError("\(name).Addr: \(quoted(place.Addr)): \(error)")
+            throw EndpointError("\(name).Addr: \(quoted(address)): \(error)")
         }
+    }
+
+    /// A misspelt key would otherwise be passed over.
+    private static func object(
+        _ value: JSONValue, _ known: [String], _ name: String
+    ) throws(EndpointError) -> [String: JSONValue] {
+        guard let object = value.object else {
+            throw EndpointError(name.isEmpty ? "not a JSON object" : "\(name): of the wrong type")
+        }
+        if let strange = object.keys.filter({ !known.contains($0) }).min() {
+            throw EndpointError("unknown key \(quoted(strange))")
+        }
+        return object
+    }
+
+    private static func value(
+        _ object: [String: JSONValue], _ key: String, _ place: String
+    ) throws(EndpointError) -> JSONValue {
+        guard let value = object[key] else {
+            throw EndpointError("missing \(place.isEmpty ? key : "\(place).\(key)")")
+        }
+        return value
+    }
+
+    private static func text(
+        _ object: [String: JSONValue], _ key: String, _ place: String
+    ) throws(EndpointError) -> String {
+        guard let text = try value(object, key, place).text else {
+            throw EndpointError("\(place).\(key): of the wrong type")
+        }
+        return text
     }
 
     private static func quoted(_ text: String) -> String {
         let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }
         return "\"\(shown.joined())\""
-    }
-
-    private static func explain(_ error: any Error) -> String {
-        let path = { (keys: [any CodingKey]) in keys.map(\.stringValue).joined(separator: ".") }
-        switch error as? DecodingError {
-        case .keyNotFound(let key, let context): return "missing \(path(context.codingPath + [key]))"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            let place = path(context.codingPath)
-            return place.isEmpty ? "not a JSON object" : "\(place): of the wrong type"
-        case .dataCorrupted(let context) where !context.codingPath.isEmpty || context.underlyingError == nil:
-            return context.debugDescription
-        default: return "not JSON"
-        }
-    }
-
-    // The names are those of the JSON.
-    // swift-format-ignore: AlwaysUseLowerCamelCase
-    private struct Form: Decodable {
-        let Listen: Place
-        let Forward: Place
-
-        init(from decoder: any Decoder) throws {
-            try MappingText.refuseUnknown(decoder, known: ["Listen", "Forward"])
-            let values = try decoder.container(keyedBy: Name.self)
-            Listen = try values.decode(Place.self, forKey: Name("Listen"))
-            Forward = try values.decode(Place.self, forKey: Name("Forward"))
-        }
-    }
-
-    // swift-format-ignore: AlwaysUseLowerCamelCase
-    private struct Place: Decodable {
-        let Domain: String
-        let Addr: String
-
-        init(from decoder: any Decoder) throws {
-            try MappingText.refuseUnknown(decoder, known: ["Domain", "Addr"])
-            let values = try decoder.container(keyedBy: Name.self)
-            Domain = try values.decode(String.self, forKey: Name("Domain"))
-            Addr = try values.decode(String.self, forKey: Name("Addr"))
-        }
-    }
-
-    private struct Name: CodingKey {
-        let stringValue: String
-        let intValue: Int? = nil
-
-        init(_ name: String) { stringValue = name }
-        init?(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { return nil }
-    }
-
-    /// A misspelt key would otherwise be passed over.
-    private static func refuseUnknown(_ decoder: any Decoder, known: Set<String>) throws {
-        let values = try decoder.container(keyedBy: Name.self)
-        for key in values.allKeys where !known.contains(key.stringValue) {
-            throw DecodingError.dataCorrupted(
-                DecodingError.Context(
-                    codingPath: [key], debugDescription: "unknown key \(quoted(key.stringValue))"))
-        }
     }
 }

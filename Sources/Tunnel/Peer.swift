@@ -56,9 +56,9 @@ package final class Peer {
     private var listeners: [UInt32: Listener] = [:]
     /// Mappings that this end has had: an OPEN of one of them may have crossed its removal.
     private var known: Set<UInt32> = []
-    package private(set) var revision: UInt64 = 0
+    package private(set) var revision: Int64 = 0
     /// The revision that the other end has answered over the present link; nil before its first answer.
-    package private(set) var appliedRevision: UInt64?
+    package private(set) var appliedRevision: Int64?
     private var remoteStates: [UInt32: ListenerState] = [:]
     package private(set) var isStopping = false
     private var pendingNotice: LoopTimer?
@@ -68,6 +68,10 @@ package final class Peer {
     private static let noticeInterval: UInt64 = 50_000_000
     /// The other end's parts as it was last told, at the end with the authority.
     private var announced: [UInt32: Part] = [:]
+    /// The revision of the last plan sent over the present link. The other end has heard of no later one.
+    private var announcedRevision: Int64 = 0
+    /// The most parts of a plan sent over it.
+    private var mostAnnounced = 0
     /// Plans that did not wait for their time, since `earlySince`.
     private var earlyNotices = 0
     private var earlySince: UInt64 = 0
@@ -110,7 +114,7 @@ package final class Peer {
 
     /// Makes `wanted` the whole set of mappings. Those that stay as they are keep their listeners and their
     /// sub-connections; the sub-connections of those that go or change end.
-    package func apply(_ wanted: [Mapping], revision: UInt64) {
+    package func apply(_ wanted: [Mapping], revision: Int64) {
         precondition(hasAuthority, "only the end with the authority declares mappings")
         precondition(wanted.count <= settings.maximumMappings && Set(wanted.map(\.id)).count == wanted.count)
         self.revision = revision
@@ -232,6 +236,7 @@ package final class Peer {
         }
         link = new
         hasPlan = false
+        mostAnnounced = 0
         Log.info(
             "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
             ("cipher", new.records.cipherText), ("congestion", new.transport.congestionControl ?? "none"))
@@ -326,7 +331,9 @@ package final class Peer {
     // MARK: Plans and reports
 
     func received(_ bytes: [UInt8], on link: MainLink) throws(Violation) {
-        switch try ControlMessage(bytes, maximumMappings: settings.maximumMappings) {
+        // A report has no more than this end has told of.
+        let most = hasAuthority ? mostAnnounced : settings.maximumMappings
+        switch try ControlMessage(bytes, maximumMappings: most) {
         case .plan(let revision, let parts):
             // The end with the authority takes orders from nobody.
             guard !hasAuthority else { throw .badControl }
@@ -339,6 +346,10 @@ package final class Peer {
         case .report(let revision, let states):
             guard hasAuthority else { throw .badControl }
             guard self.link === link else { return }
+            // Whoever waits for a revision is answered by this number.
+            guard revision <= announcedRevision, revision >= appliedRevision ?? 0 else {
+                throw .falseRevision
+            }
             for id in states.keys {
                 guard mappings[id]?.kind == .peerListener || known.contains(id) else { throw .unknownMapping }
             }
@@ -372,6 +383,7 @@ package final class Peer {
         lastNotice = loop.now
         if hasAuthority {
             let parts = mappings.values.map(\.otherPart).sorted { $0.id < $1.id }
+            (announcedRevision, mostAnnounced) = (revision, max(mostAnnounced, parts.count))
             announced = Dictionary(uniqueKeysWithValues: parts.map { ($0.id, $0) })
             link.send(.plan(revision: revision, parts: parts))
         } else {

@@ -139,6 +139,33 @@ struct HostileNodeTests {
         }
     }
 
+    @Test(arguments: [
+        "never sent", "the last there is", "above all", "below zero", "older than the last answer",
+    ])
+    func `a report of a revision that is not true costs the link, and nobody is answered by it`(what: String)
+        throws
+    {
+        try withScene { scene in
+            let node = try scene.login()
+            _ = try node.waitForPlan(2)
+            let raw = { (number: String) in
+                Array(#"{"type":"report","revision":\#(number),"mappings":[]}"#.utf8)
+            }
+            switch what {
+            case "never sent": try node.send(.report(revision: 1_000_000, states: [:]))
+            case "the last there is": try node.send(.report(revision: .max, states: [:]))
+            case "above all": try node.send(control: raw("18446744073709551615"))
+            case "below zero": try node.send(control: raw("-1"))
+            default:
+                try node.send(.report(revision: 2, states: [:]))
+                try node.send(.report(revision: 1, states: [:]))
+            }
+            let isNumber = what != "above all" && what != "below zero"
+            try scene.requireViolation(node, isNumber ? "revision that was never sent" : "not understood")
+            #expect(try scene.fleet.mapping(Int(scene.mine.peer))["state"] != .text("active"))
+        }
+    }
+
     @Test func `a node cannot speak for the server's own listeners`() throws {
         try withScene { scene in
             let node = try scene.login()
@@ -167,7 +194,7 @@ struct HostileNodeTests {
             let node = try scene.login()
             _ = try node.waitForPlan()
             let long =
-                "\u{1b}[31m\nerror forged time=0\u{202e}\u{1F600}" + String(repeating: "é", count: 200_000)
+                "\u{1b}[31m\nerror forged time=0\u{202e}\u{1F600}" + String(repeating: "é", count: 400)
             try node.send(
                 .report(revision: 2, states: [scene.mine.peer: .failed(error: long, retrySeconds: .max)]))
             try node.live(.milliseconds(300))
@@ -183,6 +210,23 @@ struct HostileNodeTests {
             #expect(table.count == 5 && table.allSatisfy { $0.utf8.allSatisfy { $0 >= 32 && $0 != 127 } })
             // Its link stands until here, whatever the optimiser thinks of its last use.
             withExtendedLifetime(node) {}
+        }
+    }
+
+    @Test func `a report that no node with its mappings can need costs the link, and nobody waits for it`()
+        throws
+    {
+        try withScene { scene in
+            let marks = "a" + String(repeating: "\u{316}\u{301}", count: 120_000)
+            for text in [
+                #"{"type":"report","revision":0,"mappings":[],"\#(marks)":1}"#,
+                #"{"type":"report","revision":0,"mappings":[{"id":\#(scene.mine.peer),"state":"failed","detail":"\#(marks)"}]}"#,
+            ] {
+                let node = try scene.login()
+                _ = try node.waitForPlan()
+                try node.send(control: Array(text.utf8))
+                try scene.requireViolation(node, "larger than any of its kind")
+            }
         }
     }
 

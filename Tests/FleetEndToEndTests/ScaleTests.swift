@@ -54,7 +54,7 @@ struct ScaleTests {
                      "forward":{"addr":"127.0.0.1:9"}}
                     """
                 ).integer("desiredRevision")
-                _ = try linked[Self.online / 2].waitForPlan(UInt64(revision))
+                _ = try linked[Self.online / 2].waitForPlan(Int64(revision))
             }
             // The lists come last: what answers of megabytes leave in the heap would hide what a node takes.
             var answer = ControlSocket.Answer(status: 0, body: [])

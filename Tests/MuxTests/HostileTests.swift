@@ -85,7 +85,7 @@ import Testing
         let rare: Set<Violation> = [
             .truncatedFrame, .unknownKind, .unknownFlags, .wrongLength, .wrongScope, .controlTooLarge,
             .beyondLinkCredit,
-            .flood, .badControl, .unknownMapping,
+            .flood, .badControl, .unknownMapping, .falseRevision,
         ]
         for violation in Violation.allCases where !rare.contains(violation) && target.frames >= 1_000_000 {
             #expect(target.violations[violation] != nil, "\(violation) did not occur")

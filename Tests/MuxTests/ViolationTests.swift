@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct ViolationTests {
     /// Found by the owner; the multiplexer never throws them.
-    static let ownersOwn: [Violation] = [.badControl, .unknownMapping]
+    static let ownersOwn: [Violation] = [.badControl, .unknownMapping, .falseRevision]
 
     @Test(arguments: Violation.allCases.filter { !ownersOwn.contains($0) })
     func `each violation is named, and nothing else happens`(_ violation: Violation) throws {
@@ -78,7 +78,7 @@ import Testing
             try mux.take(.close(theirs))
             return RawFrame.data(theirs, 1).bytes
         case .openAfterGoAway: return RawFrame.goAway().bytes + RawFrame.open(theirs).bytes
-        case .badControl, .unknownMapping: return []
+        case .badControl, .unknownMapping, .falseRevision: return []
         }
     }
 

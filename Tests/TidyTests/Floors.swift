@@ -7,7 +7,7 @@ enum Floors {
 
     static let allowed: [String: Set<String>] = [
         "CLinux": [], "COpenSSL": [], "CIPSecMB": [], "CSQLite": [],
-        "Buffers": system, "Logging": system, "Flags": system, "Charts": system,
+        "Buffers": system, "Logging": system, "Flags": system, "Charts": system, "JSON": [],
         "CMicrohttpd": [], "CCurl": [], "HTTP": system.union(["CMicrohttpd", "CCurl"]),
         "Mux": [],
         "Threads": system.union(["CLinux"]),
@@ -31,9 +31,9 @@ enum Floors {
     ]
 
     private static let tunnel = system.union([
-        "CLinux", "FoundationEssentials", "Buffers", "Logging", "Mux", "Reactor", "TLS",
+        "CLinux", "FoundationEssentials", "Buffers", "JSON", "Logging", "Mux", "Reactor", "TLS",
     ])
-    private static let control = system.union(["FoundationEssentials", "Logging", "HTTP", "Records"])
+    private static let control = system.union(["FoundationEssentials", "JSON", "Logging", "HTTP", "Records"])
     private static let traffic = tunnel.union(["Tunnel"])
     /// Where the two columns meet.
     private static let fleet = traffic.union(["Records", "HTTP", "Control", "Threads"])

@@ -41,16 +41,22 @@ import Tunnel
             Part(
                 id: UInt32.max - UInt32($0), kind: .peerListener, task: .listen(try endpoint(longest, .unix)))
         }
-        #expect(
-            ControlMessage.plan(revision: .max, parts: parts).encoded.count <= Multiplexer.maximumControlBytes
-        )
+        let most = ControlMessage.most(for: 256)
+        #expect(most <= Multiplexer.maximumControlBytes)
+        let plan = ControlMessage.plan(revision: .max, parts: parts)
+        #expect(plan.encoded.count <= most)
+        #expect(try ControlMessage(plan.encoded, maximumMappings: 256) == plan)
         let name = try (0..<256).map {
             Part(
                 id: UInt32($0), kind: .listener,
                 task: .forward(try endpoint(String(repeating: "\\", count: 255) + ":80")))
         }
         #expect(
-            ControlMessage.plan(revision: .max, parts: name).encoded.count <= Multiplexer.maximumControlBytes)
+            ControlMessage.plan(revision: .max, parts: name).encoded.count <= most)
+        let states = (0..<256).map { (UInt32.max - $0, ListenerState.active(bound: longest)) }
+        let report = ControlMessage.report(revision: .max, states: Dictionary(uniqueKeysWithValues: states))
+        #expect(report.encoded.count <= most)
+        #expect(throws: Never.self) { try ControlMessage(report.encoded, maximumMappings: 256) }
     }
 
     @Test func `unknown keys of a later version are passed over`() throws {
@@ -68,6 +74,8 @@ import Tunnel
         #"{"type":"plan","revision":1,"mappings":{}}"#, #"{"type":"plan","revision":-1,"mappings":[]}"#,
         #"{"type":"plan","revision":1.5,"mappings":[]}"#, #"{"type":"plan","revision":1e99,"mappings":[]}"#,
         #"{"type":"plan","revision":18446744073709551616,"mappings":[]}"#,
+        #"{"type":"report","revision":18446744073709551615,"mappings":[]}"#,
+        #"{"type":"report","revision":9223372036854775808,"mappings":[]}"#,
         #"{"type":"plan","revision":"1","mappings":[]}"#, #"{"type":"PLAN","revision":1,"mappings":[]}"#,
         #"{"type":"","revision":1,"mappings":[]}"#, #"{"type":null,"revision":1,"mappings":[]}"#,
         #"{"type":"plan","revision":1,"mappings":[null]}"#, #"{"type":"plan","revision":1,"mappings":[{}]}"#,
@@ -133,7 +141,7 @@ import Tunnel
     }
 
     @Test func `texts of the other end are cut, and numbers bounded`() throws {
-        let long = String(repeating: "x", count: 100_000)
+        let long = String(repeating: "x", count: 1_000)
         let text = """
             {"type":"report","revision":1,"mappings":[{"id":1,"state":"active","bound":"\(long)"},
             {"id":2,"state":"failed","detail":"\(long)","retrySeconds":-9223372036854775808},
@@ -144,6 +152,53 @@ import Tunnel
         #expect(states[2] == .failed(error: String(long.prefix(256)), retrySeconds: 0))
         #expect(states[3] == .failed(error: "", retrySeconds: 3_600))
         #expect(states[4] == .active(bound: ""))
+    }
+
+    @Test func `what no message about so many mappings can need is not read`() {
+        let long = String(repeating: "x", count: 3_000)
+        let text = #"{"type":"report","revision":1,"mappings":[],"x":"\#(long)"}"#
+        #expect(throws: Violation.controlTooLarge) { try read(text, maximumMappings: 0) }
+        #expect(throws: Violation.controlTooLarge) { try read(text, maximumMappings: 1) }
+        // Bytes enough, and still more than anybody says: a text, a number of values, a key.
+        #expect(throws: Violation.badControl) { try read(text, maximumMappings: 10) }
+        let many = String(repeating: "1,", count: 400) + "1"
+        #expect(throws: Violation.badControl) {
+            try read(#"{"type":"report","revision":1,"mappings":[],"x":[\#(many)]}"#, maximumMappings: 1)
+        }
+    }
+
+    @Test(arguments: [
+        #"{"type":"report","revision":1,"mappings":[],"MARKS":1}"#,
+        #"{"type":"MARKS","revision":1,"mappings":[]}"#,
+        #"{"MARKS":"report","revision":1,"mappings":[]}"#,
+        #"{"type":"plan","revision":1,"mappings":[{"id":1,"kind":"MARKS"}]}"#,
+        #"{"type":"plan","revision":1,"mappings":[{"id":1,"kind":"listener","forward":{"domain":"MARKS","addr":"a:1"}}]}"#,
+        #"{"type":"plan","revision":1,"mappings":[{"id":1,"kind":"listener","forward":{"domain":"tcp","addr":"MARKS"}}]}"#,
+        #"{"type":"report","revision":1,"mappings":[{"id":1,"state":"MARKS"}]}"#,
+        #"{"type":"report","revision":1,"mappings":[{"id":1,"state":"failed","detail":"MARKS"}]}"#,
+        #"{"type":"report","revision":1,"mappings":[{"id":1,"state":"active","bound":"MARKS"}]}"#,
+    ])
+    func `letters with marks without an end cost what their bytes say, wherever they stand`(text: String) {
+        // As text compared or hashed they cost the square: 60,000 marks take half a minute.
+        let marks = "a" + String(repeating: "\u{316}\u{301}", count: 30_000)
+        let message = text.replacing("MARKS", with: marks)
+        let took = ContinuousClock().measure {
+            for _ in 0..<3 {
+                #expect(throws: Violation.self) { try read(message) }
+            }
+        }
+        #expect(took < .seconds(5), "\(took)")
+    }
+
+    @Test func `what the other end says is kept as printable ASCII`() throws {
+        let text = """
+            {"type":"report","revision":1,"mappings":[
+            {"id":1,"state":"active","bound":"/run/caf\u{e9}\u{202e}.sock"},
+            {"id":2,"state":"failed","detail":"\\u001b[2Ja\u{316}\u{301}"}]}
+            """
+        guard case .report(1, let states) = try read(text) else { return #expect(Bool(false)) }
+        #expect(states[1] == .active(bound: #"/run/caf\u{e9}\u{202e}.sock"#))
+        #expect(states[2] == .failed(error: #"\u{1b}[2Ja\u{316}\u{301}"#, retrySeconds: 0))
     }
 
     @Test func `nesting without an end, and bytes that are no text, are a violation`() {

@@ -12,7 +12,7 @@ import Tunnel
         hello.features = 0x8000_0001
         hello.programVersion = "1.2.3"
         hello.system = "Linux 6.1 x86_64"
-        hello.hostName = "höst"
+        hello.hostName = "host"
         return hello
     }
 
@@ -103,7 +103,16 @@ import Tunnel
         let texts: [UInt8] = [3, 0xff, 0xfe, 0x80, 0, 0]
         let label = Array("goproxy v1 hello node".utf8) + [0]
         let heard = try #require(read(fixed + key.sign(label + exporter + fixed + texts) + texts))
-        #expect(!heard.programVersion.isEmpty)
+        #expect(heard.programVersion == "\\u{fffd}\\u{fffd}\\u{fffd}")
+    }
+
+    @Test func `what is not ASCII, or does not print, is heard as its number`() throws {
+        var strange = hello
+        strange.hostName = "h\u{f6}st\u{1b}[2J\u{202e}"
+        strange.system = "a" + String(repeating: "\u{316}\u{301}", count: 15)
+        let heard = try #require(read(payload(strange)))
+        #expect(heard.hostName == #"h\u{f6}st\u{1b}[2J\u{202e}"#)
+        #expect(heard.system == "a" + String(repeating: #"\u{316}\u{301}"#, count: 4) + #"\u{316}"#)
     }
 
     @Test(

@@ -136,7 +136,7 @@ final class HostileNode {
     }
 
     /// The parts of the newest plan, once there is one of this revision or later.
-    func waitForPlan(_ revision: UInt64 = 0) throws -> [Part] {
+    func waitForPlan(_ revision: Int64 = 0) throws -> [Part] {
         var found: [Part]?
         try turn("gets a plan of revision \(revision)", within: .seconds(10)) {
             for said in heard where said.kind == .control {

@@ -58,5 +58,5 @@ struct Plan {
     var mapping: Mapping
     var target: Target
     /// The revision that brought it in its present form.
-    var revision: UInt64
+    var revision: Int64
 }

@@ -200,7 +200,7 @@ final class HostileSimulation {
                     ? Part(id: id, kind: .listener, task: .forward(endpoint))
                     : Part(id: id, kind: .peerListener, task: .listen(endpoint)))
         }
-        return ControlMessage.plan(revision: UInt64(random.below(9)), parts: parts).encoded
+        return ControlMessage.plan(revision: Int64(random.below(9)), parts: parts).encoded
     }
 
     func wrongControl() -> [UInt8] {

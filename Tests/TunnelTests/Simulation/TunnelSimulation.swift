@@ -19,7 +19,7 @@ final class TunnelSimulation {
     var links: [Link] = []
     var isConnecting = false
     var plans: [Plan] = []
-    var revision: UInt64 = 0
+    var revision: Int64 = 0
     var portsUsed = 0
     var targets: [Target] = []
     var calls: [Call] = []
