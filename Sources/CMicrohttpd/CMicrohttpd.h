@@ -18,13 +18,21 @@ static inline size_t goproxy_MHD_keep_escapes(void *context, struct MHD_Connecti
 // A thread for each connection, on a listening socket of the caller's, which stays open after the daemon's end.
 static inline struct MHD_Daemon *goproxy_MHD_start(int listener, unsigned int connections, unsigned int seconds,
                                                    MHD_AccessHandlerCallback handle,
-                                                   MHD_RequestCompletedCallback completed, void *context) {
+                                                   MHD_RequestCompletedCallback completed,
+                                                   MHD_NotifyConnectionCallback came_or_went, void *context) {
     return MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
         handle, context, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_TIMEOUT, seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(32 * 1024),
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, goproxy_MHD_keep_escapes, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, context, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, completed, context, MHD_OPTION_NOTIFY_CONNECTION, came_or_went, context,
+        MHD_OPTION_END);
+}
+
+// The descriptor of a connection; -1 if unknown.
+static inline int goproxy_MHD_descriptor(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info != NULL ? info->connect_fd : -1;
 }
 
 struct goproxy_peer {

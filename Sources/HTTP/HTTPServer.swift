@@ -11,7 +11,8 @@ package final class HTTPServer: Sendable {
     package typealias Handler = @Sendable (HTTPRequest) -> HTTPResponse
 
     package struct Limits: Sendable {
-        /// Each costs a thread; those beyond are closed at once.
+        /// Each costs a thread. One beyond takes the place of whoever has gone longest without an answer being made for it; with
+        /// all of them at work it is closed at once.
         package var connections = 64
         /// Without a byte in either direction. Longer than any handler blocks (60 s), so that a waiting client is kept.
         package var idleSeconds = 75
@@ -32,13 +33,14 @@ package final class HTTPServer: Sendable {
         unixSocket path: String, mode: UInt32 = 0o600, limits: Limits = Limits(), handler: @escaping Handler
     ) throws(HTTPError) {
         self.limits = limits
-        service = Service(handler: handler, bodyBytes: limits.bodyBytes)
+        service = Service(handler: handler, limits)
         listener = try UnixListener(path, mode: mode)
         // Unretained: `stop` ends every thread that uses it, and runs before `service` is released.
         let context = Unmanaged.passUnretained(service).toOpaque()
         let started = goproxy_MHD_start(
-            listener.descriptor, UInt32(limits.connections), UInt32(limits.idleSeconds), handleRequest,
-            requestCompleted, context)
+            // As many again for those that are on their way out.
+            listener.descriptor, UInt32(2 * limits.connections), UInt32(limits.idleSeconds), handleRequest,
+            requestCompleted, connectionChanged, context)
         daemon = Mutex(UInt(bitPattern: started))
         guard started != nil else {
             listener.removeFile()
@@ -73,12 +75,14 @@ package final class HTTPServer: Sendable {
 private final class Service: Sendable {
     let handler: HTTPServer.Handler
     let bodyBytes: Int
+    let places: Places
     let isStopping = Atomic<Bool>(false)
     let requestsUnderWay = Atomic<Int>(0)
 
-    init(handler: @escaping HTTPServer.Handler, bodyBytes: Int) {
+    init(handler: @escaping HTTPServer.Handler, _ limits: HTTPServer.Limits) {
         self.handler = handler
-        self.bodyBytes = bodyBytes
+        bodyBytes = limits.bodyBytes
+        places = Places(most: limits.connections)
     }
 
     static func of(_ context: UnsafeMutableRawPointer?) -> Service? {
@@ -129,8 +133,24 @@ private func handleRequest(
                 "the address holds a broken escape, a parameter twice, or more than any address here has"),
             on: connection)
     }
-    return send(
-        service.handler(request), on: connection, closes: service.isStopping.load(ordering: .relaxed))
+    let name = UInt(bitPattern: connection)
+    service.places.mark(name, isBusy: true)
+    let response = service.handler(request)
+    service.places.mark(name, isBusy: false)
+    return send(response, on: connection, closes: service.isStopping.load(ordering: .relaxed))
+}
+
+private func connectionChanged(
+    context: UnsafeMutableRawPointer?, connection: OpaquePointer?,
+    slot: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, change: MHD_ConnectionNotificationCode
+) {
+    guard let service = Service.of(context), let connection else { return }
+    let name = UInt(bitPattern: connection)
+    if change == .STARTED {
+        service.places.began(name, goproxy_MHD_descriptor(connection))
+    } else {
+        service.places.closed(name)
+    }
 }
 
 private func requestCompleted(
