@@ -105,7 +105,7 @@ let package = Package(
         tests("FlagsTests", ["Flags"]),
         tests("ChartsTests", ["Charts"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("ControlTests", ["Control", "Histories", "Records", "HTTP", "SQLite"]),
+        tests("ControlTests", ["Control", "Histories", "JSON", "Records", "HTTP", "SQLite"]),
         tests(
             "AdminTests",
             [
@@ -136,7 +136,7 @@ let package = Package(
             [
                 "goproxy-server", "goproxy-node", "goproxy-admin", "Fleet", "Tunnel", "Mux", "Reactor",
                 "SQLite", "TLS",
-                "Records",
+                "Records", "Simulation",
             ]),
         tests("TidyTests"),
     ]

@@ -146,7 +146,7 @@ private func connectionChanged(
 ) {
     guard let service = Service.of(context), let connection else { return }
     let name = UInt(bitPattern: connection)
-    if change == .STARTED {
+    if change == .CONNECTION_NOTIFY_STARTED {
         service.places.began(name, goproxy_MHD_descriptor(connection))
     } else {
         service.places.closed(name)

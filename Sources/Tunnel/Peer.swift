@@ -43,7 +43,7 @@ package final class Peer {
     package private(set) var link: MainLink?
     /// At the end without authority: whether a plan has come over the present link. Until then its mappings are those of an
     /// earlier server, and an OPEN of one that is gone would be a violation.
-    private var hasPlan = false
+    var hasPlan = false
     /// Links on which nothing new is opened; they live until their last sub-connection ends.
     private var draining: [MainLink] = []
     private static let maximumDraining = 4
@@ -51,15 +51,21 @@ package final class Peer {
     private var finishing: [MainLink] = []
 
     /// Declared here (with authority), in the order of their ids.
-    private var mappings: [UInt32: Mapping] = [:]
+    private(set) var mappings: [UInt32: Mapping] = [:]
     private var parts: [UInt32: Part] = [:]
     private var listeners: [UInt32: Listener] = [:]
     /// Mappings that this end has had: an OPEN of one of them may have crossed its removal.
-    private var known: Set<UInt32> = []
-    package private(set) var revision: Int64 = 0
+    private(set) var known: Set<UInt32> = []
+    package internal(set) var revision: Int64 = 0
     /// The revision that the other end has answered over the present link; nil before its first answer.
-    package private(set) var appliedRevision: Int64?
-    private var remoteStates: [UInt32: ListenerState] = [:]
+    package internal(set) var appliedRevision: Int64?
+    var remoteStates: [UInt32: ListenerState] = [:]
+    /// What the other end may make this one write, whatever it says and however often it comes back.
+    var lines = LineBudget()
+    var linesLeftOutTimer: LoopTimer?
+    var reports = ReportBudget()
+    /// The last report of those that came too soon.
+    var heldReport: (states: [UInt32: ListenerState], timer: LoopTimer)?
     package private(set) var isStopping = false
     private var pendingNotice: LoopTimer?
     private var lastNotice: UInt64 = 0
@@ -69,9 +75,9 @@ package final class Peer {
     /// The other end's parts as it was last told, at the end with the authority.
     private var announced: [UInt32: Part] = [:]
     /// The revision of the last plan sent over the present link. The other end has heard of no later one.
-    private var announcedRevision: Int64 = 0
+    private(set) var announcedRevision: Int64 = 0
     /// The most parts of a plan sent over it.
-    private var mostAnnounced = 0
+    private(set) var mostAnnounced = 0
     /// Plans that did not wait for their time, since `earlySince`.
     private var earlyNotices = 0
     private var earlySince: UInt64 = 0
@@ -135,7 +141,7 @@ package final class Peer {
     // MARK: Parts, at both ends
 
     /// Compares with what runs; the difference is the work.
-    private func install(_ wanted: [Part]) {
+    func install(_ wanted: [Part]) {
         let next = Dictionary(uniqueKeysWithValues: wanted.map { ($0.id, $0) })
         // In order, as everything here: a dictionary's differs from run to run.
         for (id, part) in parts.sorted(by: { $0.key < $1.key }) where next[id] != part {
@@ -170,20 +176,6 @@ package final class Peer {
         log(listener.state, of: listener.part, listen: listener.description)
         onListenerState?(listener.part.id, listener.state)
         notify()
-    }
-
-    private func log(_ state: ListenerState, of part: Part, listen: String) {
-        switch state {
-        case .pending: break
-        case .active(let bound):
-            Log.info(
-                "listener-active", ("mapping", part.id), ("node", name), ("kind", part.kind.rawValue),
-                ("listen", listen), ("bound", bound))
-        case .failed(let error, let seconds):
-            Log.warn(
-                "listener-failed", ("mapping", part.id), ("node", name), ("kind", part.kind.rawValue),
-                ("listen", listen), ("error", error), ("retry-seconds", seconds))
-        }
     }
 
     /// A client has connected to a listener of this end.
@@ -237,8 +229,8 @@ package final class Peer {
         link = new
         hasPlan = false
         mostAnnounced = 0
-        Log.info(
-            "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
+        say(
+            .info, "link-up", ("node", name), ("address", new.remoteAddress.map(\.description) ?? "memory"),
             ("cipher", new.records.cipherText), ("congestion", new.transport.congestionControl ?? "none"))
         onLink?(nil)
         // Before anything that has arrived is read: the plan precedes the first OPEN in both directions.
@@ -248,8 +240,9 @@ package final class Peer {
     }
 
     func goingAway(_ link: MainLink, _ reason: GoAwayReason, retryAfterMilliseconds: UInt32) {
-        Log.info(
-            "link-going-away", ("node", name), ("reason", reason), ("retry-after-ms", retryAfterMilliseconds))
+        say(
+            .info, "link-going-away", ("node", name), ("reason", reason),
+            ("retry-after-ms", retryAfterMilliseconds))
         guard self.link === link else { return }
         forgetLink()
         keepDraining(link)
@@ -264,8 +257,8 @@ package final class Peer {
     }
 
     func ended(_ link: MainLink, _ reason: LinkEnd) {
-        Log.info(
-            "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
+        say(
+            .info, "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
             ("sub-connections", reason.subConnections))
         draining.removeAll { $0 === link }
         if !link.lingering.isEmpty { finishing.append(link) }
@@ -278,6 +271,7 @@ package final class Peer {
         link = nil
         appliedRevision = nil
         remoteStates.removeAll()
+        dropHeldReport()
     }
 
     /// The last sub-connection of a link that is over has written everything.
@@ -288,8 +282,9 @@ package final class Peer {
     }
 
     func violated(_ link: MainLink, _ violation: Violation) {
-        Log.warn(
-            "violation", ("node", name), ("address", link.remoteAddress.map(\.description) ?? "memory"),
+        say(
+            .warn, "violation", ("node", name),
+            ("address", link.remoteAddress.map(\.description) ?? "memory"),
             ("reason", violation.description))
         onViolation?(violation)
     }
@@ -298,6 +293,7 @@ package final class Peer {
     package func stop(retryAfterMilliseconds: UInt32) {
         isStopping = true
         loop.cancel(pendingNotice)
+        countLinesLeftOut()
         for listener in listeners.values { listener.close() }
         listeners.removeAll()
         for link in links { link.drain(.stopping, retryAfterMilliseconds: retryAfterMilliseconds) }
@@ -330,45 +326,8 @@ package final class Peer {
 
     // MARK: Plans and reports
 
-    func received(_ bytes: [UInt8], on link: MainLink) throws(Violation) {
-        // A report has no more than this end has told of.
-        let most = hasAuthority ? mostAnnounced : settings.maximumMappings
-        switch try ControlMessage(bytes, maximumMappings: most) {
-        case .plan(let revision, let parts):
-            // The end with the authority takes orders from nobody.
-            guard !hasAuthority else { throw .badControl }
-            // A link that is being given up no longer speaks for the other end.
-            guard self.link === link else { return }
-            self.revision = revision
-            hasPlan = true
-            install(parts)
-            notify()
-        case .report(let revision, let states):
-            guard hasAuthority else { throw .badControl }
-            guard self.link === link else { return }
-            // Whoever waits for a revision is answered by this number.
-            guard revision <= announcedRevision, revision >= appliedRevision ?? 0 else {
-                throw .falseRevision
-            }
-            for id in states.keys {
-                guard mappings[id]?.kind == .peerListener || known.contains(id) else { throw .unknownMapping }
-            }
-            for (id, state) in states.sorted(by: { $0.key < $1.key }) where remoteStates[id] != state {
-                // One that was removed, or never listened there.
-                guard let mapping = mappings[id], mapping.kind == .peerListener else { continue }
-                remoteStates[id] = state
-                log(state, of: mapping.otherPart, listen: "\(mapping.listen)")
-                onListenerState?(id, state)
-            }
-            // A report is the whole: what it leaves out does not listen any more.
-            remoteStates = remoteStates.filter { states[$0.key] != nil }
-            appliedRevision = revision
-            onReport?()
-        }
-    }
-
     /// Sends the plan or the report: now, or when the last one is old enough.
-    private func notify() {
+    func notify() {
         guard link != nil, pendingNotice == nil else { return }
         let since = loop.now - min(lastNotice, loop.now)
         pendingNotice = loop.schedule(after: Self.noticeInterval - min(since, Self.noticeInterval)) {

@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import HTTP
+import JSON
 import Records
 import Support
 import Testing
@@ -240,6 +241,39 @@ struct RouteTests {
             let answer = fixture.ask("POST", "/v1/nodes", String(repeating: text, count: 100_000))
             #expect(answer.status == 400)
         }
+    }
+
+    @Test func `what a terminal would obey stands in answers as its number, and means the same`() throws {
+        let fixture = try ControlFixture()
+        let evil = "\u{9b}31m\u{7f}\u{202e}\u{2066}\u{2028}\u{ad}\u{e000}\u{1F600}é"
+        let answer = fixture.ask("GET", "/v1/nodes/\(evil.utf8.map { "%" + String($0, radix: 16) }.joined())")
+        let error = try JSONSerialization.jsonObject(with: Data(answer.body))
+        #expect("\(error)".contains("31m"))
+        let text = jsonText(["a": evil])
+        #expect(
+            String(decoding: text, as: UTF8.self)
+                == #"{"a":"\u009b31m\u007f\u202e\u2066\u2028\u00ad\ue000😀é"}"#)
+        #expect(try JSONDecoder().decode([String: String].self, from: Data(text)) == ["a": evil])
+        #expect(try JSONValue(text) == ["a": .string(evil)])
+    }
+
+    @Test func `a body that no request needs is refused for what it is`() throws {
+        let fixture = try ControlFixture()
+        let marks = "a" + String(repeating: "\u{316}\u{301}", count: 100_000)
+        let took = ContinuousClock().measure {
+            for (body, why) in [
+                (#"{"\#(marks)":1}"#, "a key of more than 64 bytes"),
+                (#"{"name":"\#(marks)"}"#, "a text longer"),
+                (#"{"é":1}"#, "a key that is not ASCII"), (#"{"name":"a","name":"b"}"#, "a key twice"),
+                (String(repeating: "[", count: 100), "nested deeper"),
+                ("[" + String(repeating: "1,", count: 20_000) + "1]", "more values"),
+            ] {
+                let answer = fixture.ask("POST", "/v1/nodes", body)
+                #expect(answer.status == 400 && answer.text.contains(why), "\(answer.text)")
+            }
+        }
+        #expect(took < .seconds(10), "\(took)")
+        #expect(fixture.ask("GET", "/v1/nodes").names == [])
     }
 
     @Test func `an ambiguous name lists the candidates`() throws {

@@ -230,6 +230,33 @@ struct HostileNodeTests {
         }
     }
 
+    @Test func `a node that changes its mind all the time fills neither the log nor the records`() throws {
+        try withScene { scene in
+            let node = try scene.login()
+            _ = try node.waitForPlan(2)
+            let said = 90
+            for number in 0..<said {
+                try node.send(
+                    .report(
+                        revision: 2,
+                        states: [scene.mine.peer: .failed(error: "no \(number)", retrySeconds: 1)]))
+            }
+            #expect(try node.isAnswered())
+            try node.send(.report(revision: 2, states: [scene.mine.peer: .active(bound: "127.0.0.1:4711")]))
+            // What it said last is what counts, some seconds later.
+            let listed = try scene.fleet.wait(for: Int(scene.mine.peer), "active")
+            #expect(listed["boundAddress"] == .text("127.0.0.1:4711"))
+            try scene.fleet.stopServer()
+            let lines = scene.fleet.server.logged("listener-failed", where: ["node": "edge-07"])
+            #expect(lines.count == 10, "\(lines.count)")
+            // Those of the reports that were taken: 20 at once, one a second, and the answer to the plan.
+            let leftOut = try scene.fleet.server.waitForLog("lines-left-out", where: ["node": "edge-07"])
+            let count = try #require(Int(leftOut["count"]))
+            #expect((11...60).contains(count), "\(leftOut)")
+            withExtendedLifetime(node) {}
+        }
+    }
+
     @Test func `what a node says of itself is cut and shown without control characters`() throws {
         try withScene { scene in
             let evil = "\u{1b}[2J\u{7}'; drop table nodes; --\n\u{1F600}"

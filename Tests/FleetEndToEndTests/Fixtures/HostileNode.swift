@@ -39,6 +39,7 @@ final class HostileNode {
     /// Everything but pings, in order; whole control messages.
     private(set) var heard: [Said] = []
     private(set) var isOver = false
+    private var pongs: [[UInt8]] = []
     /// What TLS said at the end, if it was no clean one.
     private(set) var tlsFailure: TLSFailure?
     /// Answers each plan as a node does whose every listener is bound there.
@@ -121,7 +122,35 @@ final class HostileNode {
         return stream
     }
 
+    /// A frame of any kind, right or wrong.
+    func send(kind: UInt8, stream: UInt32, flags: UInt8, _ payload: [UInt8]) throws {
+        let frame = big(stream) + [kind, flags] + big(UInt16(payload.count)) + payload
+        guard let connection else { throw Failure("no link") }
+        if let failure = frame.withUnsafeBytes({ connection.records.write($0) }) {
+            throw Failure("\(failure)")
+        }
+        flush()
+    }
+
     // MARK: Hearing
+
+    /// Whether the server still listens on this link, when it has heard all that was said. One of both it does.
+    func isAnswered() throws -> Bool {
+        let number = big(UInt64.random(in: 0 ... .max))
+        if !isOver { try? send(.ping, number) }
+        try turn("is answered or sent away", within: .seconds(20)) { isOver || pongs.contains(number) }
+        return pongs.contains(number)
+    }
+
+    /// The revision of the newest plan.
+    func planRevision() throws -> Int64 {
+        for said in heard.reversed() where said.kind == .control {
+            if case .plan(let number, _) = try? ControlMessage(said.payload, maximumMappings: 256) {
+                return number
+            }
+        }
+        throw Failure("no plan")
+    }
 
     func waitFor(_ kind: FrameKind, stream: UInt32? = nil, within limit: Duration = .seconds(10)) throws
         -> Said
@@ -218,7 +247,7 @@ final class HostileNode {
     private func take(_ frame: Frame) {
         switch frame.kind {
         case .ping: try? send(.pong, [UInt8](frame.payload))
-        case .pong: break
+        case .pong: pongs.append([UInt8](frame.payload))
         case .control:
             control += frame.payload
             guard frame.flags == 0 else { return }
