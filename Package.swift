@@ -76,7 +76,7 @@ let package = Package(
 
         program("goproxy-server", ["Flags", "Logging", "Reactor", "Records", "TLS", "Tunnel", "Fleet"]),
         program("goproxy-node", ["Flags", "Logging", "Reactor", "TLS", "Tunnel"]),
-        program("goproxy-admin", ["Admin"]),
+        program("goproxy-admin", ["Admin", "Reactor"]),
         program(
             "goproxy-bench",
             [

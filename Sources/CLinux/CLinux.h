@@ -3,6 +3,7 @@
 #define GOPROXY_CLINUX_H
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -37,8 +39,21 @@ extern long syscall(long, ...);
 #define TCP_USER_TIMEOUT 18
 #endif
 
+// Where the kernel has put the argument count of this program, and the arguments behind it (the ABI's initial process stack).
+extern void *__libc_stack_end;
+extern char *program_invocation_name;
+
+// Nil if they are not there. The C library keeps the first one by its address: that it is the same says that these are they.
+static inline char **goproxy_arguments(void) {
+    long *count = (long *)__libc_stack_end;
+    char **arguments = (char **)(count + 1);
+    if (*count < 1 || arguments[0] != program_invocation_name || arguments[*count] != NULL) return NULL;
+    return arguments;
+}
+
 // Macros with casts or arguments do not reach Swift.
 static const uint32_t goproxy_EPOLLIN = EPOLLIN;
+static const uint32_t goproxy_EPOLLPRI = EPOLLPRI;
 static const uint32_t goproxy_EPOLLOUT = EPOLLOUT;
 static const uint32_t goproxy_EPOLLERR = EPOLLERR;
 static const uint32_t goproxy_EPOLLHUP = EPOLLHUP;
@@ -47,6 +62,12 @@ static const uint32_t goproxy_EPOLLET = 1u << 31;
 
 // prctl is variadic, and variadic C functions are not imported.
 static inline int goproxy_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, (unsigned long)on, 0, 0, 0); }
+
+// ioctl is variadic too. Bytes, and an end, that the other end's system has not acknowledged (tcp(7), SIOCOUTQ).
+static inline int goproxy_unacknowledged(int descriptor) {
+    int bytes = 0;
+    return ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
 
 // statx(2) is hidden without _GNU_SOURCE, and syscall(2) is variadic. Device and number of what lies under a path, nothing more:
 // whoever asks for the times too makes the next write stamp them anew, and a sync then writes the inode as well.

@@ -4,6 +4,7 @@ import Reactor
 import HTTP
 import Records
 import TLS
+import Threads
 import Tunnel
 
 /// A server with its records: the store, the gate, the reconciler and the control socket, as one value that a program or a
@@ -39,6 +40,7 @@ package final class ManagedServer {
     private let historySettings: HistorySettings
     private let keys: CredentialFactory
     private var running: Running?
+    private var isStopping = false
 
     /// What there is between `start` and `stop`.
     private struct Running {
@@ -117,23 +119,43 @@ package final class ManagedServer {
         }
     }
 
-    /// As `Server.stop`; the records are closed when the links are.
+    /// As `Server.stop`; the records are closed when the links are, and the control socket.
     package func stop(drain: UInt64, _ whenStopped: @escaping () -> Void) {
-        guard let running else { return server.stop(drain: drain, whenStopped) }
-        // Those who wait for a node hold the socket's threads, and this loop waits for those.
-        running.service.stop()
-        running.control.stop()
-        server.stop(drain: drain) { [self] in
-            running.reconciler.flush(on: server.loop)
-            do throws(RecordsError) {
-                try running.store.write(actor: .server) { (transaction) throws(RecordsError) in
-                    _ = try transaction.closeSessions(reason: "server-stop")
-                }
-            } catch {
-                Log.error("records-not-closed", ("error", error.message))
-            }
-            running.store.close()
+        guard let running, !isStopping else { return server.stop(drain: drain, whenStopped) }
+        isStopping = true
+        var left = 2
+        let closeAtLast = { [self] in
+            left -= 1
+            guard left == 0 else { return }
+            close(running)
             whenStopped()
         }
+        stopControl(running, closeAtLast)
+        server.stop(drain: drain, closeAtLast)
+    }
+
+    /// On a thread of its own: it waits for the requests that are under way, and connections go on meanwhile.
+    private func stopControl(_ running: Running, _ done: @escaping () -> Void) {
+        let done = LoopBound(done, to: server.loop)
+        let (service, control, mailbox) = (running.service, running.control, server.loop.mailbox)
+        startThread("control-stop") {
+            // Those who wait for a node hold the socket's threads.
+            service.stop()
+            control.stop()
+            mailbox.post { loop in done.value(on: loop)() }
+        }
+    }
+
+    /// Nothing moves any more: the loop may wait for the disk.
+    private func close(_ running: Running) {
+        running.reconciler.flush(on: server.loop)
+        do throws(RecordsError) {
+            try running.store.write(actor: .server) { (transaction) throws(RecordsError) in
+                _ = try transaction.closeSessions(reason: "server-stop")
+            }
+        } catch {
+            Log.error("records-not-closed", ("error", error.message))
+        }
+        running.store.close()
     }
 }

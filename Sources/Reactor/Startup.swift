@@ -14,6 +14,19 @@ package enum Startup {
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
+    /// What follows the program's name, from where the kernel put it: Swift's own `CommandLine` reads /proc and is empty where that is
+    /// not mounted. Without its arguments a program would do what nobody asked for: it does not start.
+    package static func arguments(of program: String) -> [String] {
+        guard let memory = goproxy_arguments() else { fail(program, 1, "its arguments cannot be had") }
+        var arguments: [String] = []
+        var place = 1
+        while let argument = memory[place] {
+            arguments.append(String(cString: argument))
+            place += 1
+        }
+        return arguments
+    }
+
     /// One line to the operator, then the end: 1 failed, 2 wrong usage.
     package static func fail(_ program: String, _ code: Int32, _ message: String) -> Never {
         var line = "\(program): \(message)\n"
@@ -23,10 +36,11 @@ package enum Startup {
 
     /// Overwrites the value of `-name value`, `--name=value` and so on in the memory that `ps` reads.
     package static func hideArgument(_ name: String) {
-        let arguments = CommandLine.unsafeArgv
+        guard let arguments = goproxy_arguments() else { return }
         var hidesNext = false
-        for place in 1..<max(1, Int(CommandLine.argc)) {
-            guard let argument = arguments[place] else { return }
+        var place = 0
+        while let argument = arguments[place + 1] {
+            place += 1
             if hidesNext {
                 memset(argument, Int32(UInt8(ascii: "x")), strlen(argument))
                 hidesNext = false

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import SQLite
 
 /// `DIR/lock`: whoever holds it is the one process that writes the database. The kernel frees it when the process ends,
@@ -6,8 +7,9 @@ import SQLite
 final class LockFile: Sendable {
     private let descriptor: Int32
 
-    convenience init(directory: String) throws(RecordsError) {
-        self.init(try Self.locked(directory))
+    /// `patience`: how long it waits for another process to let go.
+    convenience init(directory: String, patience: Duration = .zero) throws(RecordsError) {
+        self.init(try Self.locked(directory, patience))
     }
 
     /// Nothing throws once the object exists: its `deinit` would run, and close and empty what has been closed before, which by
@@ -16,14 +18,25 @@ final class LockFile: Sendable {
         self.descriptor = descriptor
     }
 
-    private static func locked(_ directory: String) throws(RecordsError) -> Int32 {
+    private static func locked(_ directory: String, _ patience: Duration) throws(RecordsError) -> Int32 {
         let path = "\(directory)/lock"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw RecordsError(.io, "\(path): cannot open it: \(String(cString: strerror(errno)))")
         }
         FolderOwner.give(descriptor, in: directory)
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        let deadline = ContinuousClock.now + patience
+        var result = flock(descriptor, LOCK_EX | LOCK_NB)
+        if result != 0, errno == EWOULDBLOCK, patience > .zero {
+            Log.info("waiting-for-records", ("directory", directory))
+            errno = EWOULDBLOCK
+        }
+        while result != 0, errno == EWOULDBLOCK, ContinuousClock.now < deadline {
+            // Shorter than it takes to start a program that wants it too.
+            usleep(1_000)
+            result = flock(descriptor, LOCK_EX | LOCK_NB)
+        }
+        guard result == 0 else {
             let reason = errno
             defer { close(descriptor) }
             guard reason == EWOULDBLOCK else {

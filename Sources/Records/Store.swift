@@ -28,10 +28,13 @@ package final class Store: Sendable {
     package static func open(
         directory: String, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
-        try open(
-            directory: directory, lock: LockFile(directory: directory), server: server,
-            sealsEverySeconds: sealsEverySeconds)
+        // A server outlasts the commands that hold the lock for a moment; they ask again themselves, a server first.
+        let lock = try LockFile(directory: directory, patience: server == nil ? .zero : lockPatience)
+        return try open(
+            directory: directory, lock: lock, server: server, sealsEverySeconds: sealsEverySeconds)
     }
+
+    private static let lockPatience = Duration.seconds(5)
 
     /// For who has the lock already.
     static func open(

@@ -3,6 +3,7 @@
 // and completion.
 import Admin
 import Glibc
+import Reactor
 
 @main
 enum Main {
@@ -10,6 +11,6 @@ enum Main {
         // A reader that has gone, as `head` after its lines, is no reason to die with a signal.
         signal(SIGPIPE, SIG_IGN)
         umask(0o077)
-        exit(Admin.run(Array(CommandLine.arguments.dropFirst()), on: .standard))
+        exit(Admin.run(Startup.arguments(of: "goproxy-admin"), on: .standard))
     }
 }

@@ -14,7 +14,7 @@ enum Main {
         Startup.prepare()
         var options = Options()
         do throws(FlagError) {
-            switch try Options.table.parse(Array(CommandLine.arguments.dropFirst()), into: &options) {
+            switch try Options.table.parse(Startup.arguments(of: "goproxy-server"), into: &options) {
             case .help: return print(Options.table.help)
             case .version: return print(Version.text("goproxy-server"))
             case .run: break

@@ -32,6 +32,19 @@ struct BadInputTests {
         #expect(faults[0].contains("server-listening"), "\(faults)")
     }
 
+    /// Nothing in /proc says what was asked for; a program that does not know it would serve with its defaults.
+    @Test(
+        .enabled(if: geteuid() == 0, "a mount of its own needs root"),
+        arguments: ["goproxy-server", "goproxy-node", "goproxy-admin"])
+    func `the command line is heard where there is no proc`(program: String) throws {
+        let command = "mount -t tmpfs none /proc && exec \(Program.buildDirectory)/\(program)"
+        let told = try run("/usr/bin/unshare", ["-m", "sh", "-c", "\(command) --version"])
+        #expect(told.end == .exit(0) && told.output.joined().contains(program), "\(told.transcript)")
+        let refused = try run("/usr/bin/unshare", ["-m", "sh", "-c", "\(command) -nonsense"])
+        #expect(
+            refused.end == .exit(2) && refused.errors.joined().contains("nonsense"), "\(refused.transcript)")
+    }
+
     @Test(arguments: ["goproxy-server", "goproxy-node"], ["-help", "--help", "-h", "-version", "--version"])
     func `help and version go to standard output and are no failure`(program: String, flag: String) throws {
         let done = try Program.goproxy(program, [flag]).finish(within: .seconds(5))

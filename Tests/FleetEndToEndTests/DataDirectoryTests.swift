@@ -14,11 +14,53 @@ struct DataDirectoryTests {
             let second = try fleet.startServer()
             let done = try second.finish()
             #expect(done.end == .exit(1) && done.output.isEmpty)
-            #expect(done.errors.count == 1, "\(done.errors)")
-            #expect(done.errors[0].contains("in use by process \(fleet.server.pid) (goproxy-server)"))
+            #expect(done.errors.count == 2, "\(done.errors)")
+            #expect(done.errors[0].contains("waiting-for-records"))
+            #expect(done.errors[1].contains("in use by process \(fleet.server.pid) (goproxy-server)"))
             // The first did not notice.
             try client.requireAlive()
             #expect(try fleet.nodes().count == 1)
+        }
+    }
+
+    /// As a command does for a moment that asks for the status of a server which is just being started.
+    @Test func `a server waits for whoever holds the records for a moment`() throws {
+        try withFleet { fleet in
+            try fleet.stopServer()
+            let lock = open("\(fleet.data)/lock", O_RDWR)
+            try #require(lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
+            let server = try fleet.startServer()
+            try server.waitForLog("waiting-for-records")
+            close(lock)
+            try server.waitForLog("control-listening")
+        }
+    }
+
+    /// The control socket waits for the requests that have begun; what goes through the tunnel does not.
+    @Test func `half a request at the control socket holds up no connection while the server stops`() throws {
+        let target = try namedTarget("red")
+        try withFleet(["-drain", "20s"]) { fleet in
+            let (_, node) = try fleet.joinNode("edge-07", ["-drain", "20s"])
+            let client = try Socket.named(
+                "red", at: try fleet.open(.listener, of: "edge-07", to: target.endpoint).entrance)
+            let half = try Socket.connect(to: .unix(fleet.control.path))
+            try half.send("POST /v1/nodes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            // It has been taken up when a whole one behind it is answered.
+            _ = try fleet.nodes()
+            fleet.server.send(SIGTERM)
+            try fleet.server.waitForLog("stopping")
+            var slowest = Duration.zero
+            let start = ContinuousClock.now
+            while ContinuousClock.now - start < .seconds(7) {
+                let before = ContinuousClock.now
+                try client.requireAlive()
+                slowest = max(slowest, ContinuousClock.now - before)
+            }
+            // It used to stand for 5 s.
+            #expect(slowest < .seconds(2))
+            client.close()
+            #expect(try fleet.server.waitForExit(within: .seconds(30)) == .exit(0))
+            node.kill()
         }
     }
 

@@ -24,7 +24,7 @@ enum Floors {
         "Fleet": fleet,
         "goproxy-server": fleet.union(["Flags", "Fleet"]),
         "Admin": fleet.union(["Flags", "Fleet"]),
-        "goproxy-admin": system.union(["Admin"]),
+        "goproxy-admin": system.union(["Admin", "Reactor"]),
         "goproxy-node": traffic.union(["Flags"]),
         // It makes a fleet's records, a long history by SQL of its own, and asks the control socket, as an operator's machine would.
         "goproxy-bench": traffic.union(["Charts", "Flags", "Fleet", "HTTP", "Records", "SQLite", "Threads"]),
