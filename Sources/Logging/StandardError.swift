@@ -19,18 +19,18 @@ package enum StandardError {
 package final class DescriptorSink: Sendable {
     private let descriptor: Int32
     /// Lines that a full pipe did not take. Told before the first line that it takes again.
-    private let lost = Atomic<Int>(0)
+    private let lost = Mutex(0)
 
     package init(descriptor: Int32) {
         self.descriptor = descriptor
     }
 
     package func write(_ line: String) {
-        let missing = lost.exchange(0, ordering: .relaxed)
-        if missing > 0, !writeWhole("warn log-lines-lost count=\(missing)") {
-            lost.add(missing, ordering: .relaxed)
+        // One thread at a time: another's line could take the room that was found. None waits for long, as none waits for a reader.
+        lost.withLock { lost in
+            if lost > 0, writeWhole("warn log-lines-lost count=\(lost)") { lost = 0 }
+            if !writeWhole(line) { lost += 1 }
         }
-        if !writeWhole(line) { lost.add(1, ordering: .relaxed) }
     }
 
     private func writeWhole(_ line: String) -> Bool {

@@ -98,13 +98,12 @@ package struct Endpoint: Equatable, Hashable, Sendable, CustomStringConvertible 
             }
             return port
         }
-        var entry = servent()
-        var found: UnsafeMutablePointer<servent>?
-        var text = [CChar](repeating: 0, count: 1_024)
-        guard getservbyname_r(service, "tcp", &entry, &text, text.count, &found) == 0, let found else {
+        // Hashed only if it can be a name at all: text of any other kind may take long to compare.
+        let isName = service.utf8.count <= 32 && service.utf8.allSatisfy { $0 < 128 }
+        guard isName, let port = ServiceNames.tcp[service] else {
             throw EndpointError("unknown port \(service.prefix(32))")
         }
-        return UInt16(bigEndian: UInt16(truncatingIfNeeded: found.pointee.s_port))
+        return port
     }
 }
 

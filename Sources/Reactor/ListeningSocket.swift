@@ -34,9 +34,14 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         StreamSocket.setClientOptions(descriptor, family)
         if address.isLoopback { StreamSocket.stopPacing(descriptor) }
         var result = address.withSockaddr { bind(descriptor, $0, $1) }
-        if result != 0, errno == EADDRINUSE, isStale(address) {
-            unlink(address.path)
-            result = address.withSockaddr { bind(descriptor, $0, $1) }
+        if result != 0, errno == EADDRINUSE {
+            if isStale(address) {
+                unlink(address.path)
+                result = address.withSockaddr { bind(descriptor, $0, $1) }
+            } else {
+                // The question has left its own.
+                errno = EADDRINUSE
+            }
         }
         guard result == 0, Glibc.listen(descriptor, 4_096) == 0,
             let bound = StreamSocket.address(of: descriptor, getsockname)
@@ -71,7 +76,11 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         guard address.family == .unix, !address.path.hasPrefix("@") else { return false }
         var status = stat()
         guard lstat(address.path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
-        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // Somebody who is busy answers no sooner than there is room in the backlog: this loop does not wait for that.
+        let probe = socket(
+            AF_UNIX,
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard probe >= 0 else { return false }
         defer { Glibc.close(probe) }
         return address.withSockaddr { connect(probe, $0, $1) } != 0 && errno == ECONNREFUSED
     }
