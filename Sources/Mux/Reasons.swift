@@ -20,6 +20,9 @@ package enum CloseReason: UInt8, CaseIterable, Sendable, CustomStringConvertible
     /// The server could not write that it was opened.
     case notRecorded = 18
 
+    /// What happened to the socket itself, behind all that it had said; the others are somebody's decision, and take effect at once.
+    package var isSaidBySocket: Bool { self == .clientReset || self == .targetReset }
+
     package var description: String {
         switch self {
         case .clientEOF: "client-eof"

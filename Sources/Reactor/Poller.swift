@@ -12,6 +12,8 @@ package struct Readiness: OptionSet, Sendable {
     package static let hangUp = Readiness(rawValue: 4)
     /// The connection failed: reset, refused, timed out.
     package static let failed = Readiness(rawValue: 8)
+    /// There is an urgent mark among what is unread.
+    package static let urgent = Readiness(rawValue: 16)
 }
 
 package protocol ReadinessHandler: AnyObject {
@@ -136,6 +138,7 @@ package final class EpollPoller: Poller {
             if event.events & goproxy_EPOLLOUT != 0 { ready.insert(.writable) }
             if event.events & (goproxy_EPOLLRDHUP | goproxy_EPOLLHUP) != 0 { ready.insert(.hangUp) }
             if event.events & goproxy_EPOLLERR != 0 { ready.insert(.failed) }
+            if event.events & goproxy_EPOLLPRI != 0 { ready.insert(.urgent) }
             handler.ready(ready)
         }
         found = 0
@@ -153,9 +156,9 @@ package final class EpollPoller: Poller {
         fileprivate var events: UInt32 {
             switch self {
             case .readableLevel: goproxy_EPOLLIN
-            case .readable: goproxy_EPOLLIN | goproxy_EPOLLRDHUP | goproxy_EPOLLET
+            case .readable: goproxy_EPOLLIN | goproxy_EPOLLPRI | goproxy_EPOLLRDHUP | goproxy_EPOLLET
             case .readableAndWritable:
-                goproxy_EPOLLIN | goproxy_EPOLLOUT | goproxy_EPOLLRDHUP | goproxy_EPOLLET
+                goproxy_EPOLLIN | goproxy_EPOLLPRI | goproxy_EPOLLOUT | goproxy_EPOLLRDHUP | goproxy_EPOLLET
             }
         }
     }

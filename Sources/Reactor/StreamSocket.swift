@@ -9,8 +9,14 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     private var descriptor: Int32
     private let poller: EpollPoller
     private let family: Int32
-    /// The end of the stream has arrived behind what is still unread, and will not be announced again.
+    /// The end of the stream, or its failure, has arrived behind what is still unread, and will not be announced again.
     private var hasHungUp = false
+    /// The kernel stops a read at an urgent mark, with more behind it that is announced no more (tcp(7)).
+    private var hasMark = false
+    /// How the connection failed. What came before that can still be read; the kernel says it once, to whoever asks first.
+    private var failure: SystemError?
+    /// The kernel ends it with a reset if this program is killed, as a program's end is not the stream's.
+    private var isAbrupt: Bool
     /// A new connection can be written to, and most never fill their buffer: the kernel is asked to tell of room when there was
     /// none for the first time, instead of waking the loop for each new connection.
     private var isToldOfRoom: Bool
@@ -30,6 +36,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         self.isUnpaced = isUnpaced
         self.isNarrow = isNarrow
         self.poller = poller
+        isAbrupt = family != AF_UNIX
+        // Not inherited from the listener.
+        if family == AF_UNIX { Self.keepUrgentBytes(descriptor) }
         isWritable = isConnected
         isToldOfRoom = !isConnected
         poller.add(descriptor, self, isConnected ? .readable : .readableAndWritable)
@@ -49,61 +58,105 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
             Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .failure(SystemError()) }
         let isUnpaced = address.isLoopback
-        if family != AF_UNIX { set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if family != AF_UNIX {
+            set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            keepUrgentBytes(descriptor)
+            linger(descriptor, isAbrupt: true)
+        }
         if isUnpaced { stopPacing(descriptor) }
         let isNarrow = family != AF_UNIX && descriptor >= crowd
         // On this machine a target sends as soon as it sees the window, which is never taken back.
         if isNarrow, isUnpaced { ReceiveBuffer.narrow(descriptor) }
-        var result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
-        // On this machine the connection has come about before the call returns, which says so only when it is asked again.
-        if result != 0, errno == EINPROGRESS, address.isLoopback {
-            result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
-        }
-        if result != 0, errno != EINPROGRESS, errno != EALREADY {
-            let error = SystemError()
+        var isConnected = address.withSockaddr { Glibc.connect(descriptor, $0, $1) } == 0
+        var error = isConnected || errno == EINPROGRESS ? nil : SystemError()
+        if !isConnected, error == nil, address.isLoopback { (isConnected, error) = answer(descriptor) }
+        if let error, !isConnected {
             Glibc.close(descriptor)
             return .failure(error)
         }
         // Elsewhere it would limit for good what may be under way if it were set before.
         if isNarrow, !isUnpaced { ReceiveBuffer.narrow(descriptor) }
-        return .success(
-            StreamSocket(
-                descriptor, family: family, isConnected: result == 0, isUnpaced: isUnpaced,
-                isNarrow: isNarrow, poller: poller))
+        let socket = StreamSocket(
+            descriptor, family: family, isConnected: isConnected, isUnpaced: isUnpaced, isNarrow: isNarrow,
+            poller: poller)
+        socket.failure = error
+        return .success(socket)
     }
 
-    package func ready(_ events: Readiness) {
-        if events.contains(.hangUp) { hasHungUp = true }
-        if !events.isDisjoint(with: [.readable, .hangUp, .failed]) { isReadable = true }
-        if !events.isDisjoint(with: [.writable, .failed]) { isWritable = true }
-        handler?.transportReady(self, failed: events.contains(.failed))
+    /// On this machine a connection has come about before connect(2) returns, which does not say so. To call it again would tell, and
+    /// would drop what a target has said that has reset it meanwhile.
+    private static func answer(_ descriptor: Int32) -> (isConnected: Bool, SystemError?) {
+        var question = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&question, 1, 0) == 1 else { return (false, nil) }
+        let error = question.revents & Int16(POLLERR) == 0 ? nil : error(of: descriptor)
+        return (error?.isOfConnected ?? true, error)
     }
 
-    package func takeError() -> SystemError? {
+    private static func error(of descriptor: Int32) -> SystemError? {
         var number: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &number, &size) == 0 else { return SystemError() }
         return number == 0 ? nil : SystemError(number)
     }
 
+    package func ready(_ events: Readiness) {
+        if !events.isDisjoint(with: [.hangUp, .failed]) { hasHungUp = true }
+        if events.contains(.urgent) { hasMark = true }
+        if !events.isDisjoint(with: [.readable, .hangUp, .failed, .urgent]) { isReadable = true }
+        if !events.isDisjoint(with: [.writable, .failed]) { isWritable = true }
+        handler?.transportReady(self, failed: events.contains(.failed))
+    }
+
+    package func takeError() -> SystemError? {
+        guard let error = Self.error(of: descriptor) else { return nil }
+        failed(error)
+        return error
+    }
+
+    /// What was said before it can still be read, to the end.
+    private func failed(_ error: SystemError) {
+        failure = failure ?? error
+        hasHungUp = true
+        isReadable = true
+        isWritable = false
+    }
+
     package func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
         if isNarrow { widenIfWanted(vectors) }
-        let count = readv(descriptor, vectors.baseAddress, Int32(vectors.count))
+        var mayHaveMore = hasHungUp || hasMark
+        let count = receive(vectors, &mayHaveMore)
         if count > 0 {
             // A short read means that the kernel has no more, and will say so when it has. Unless the end has come.
-            if !hasHungUp, count < vectors.reduce(0, { $0 + $1.iov_len }) { isReadable = false }
+            if !mayHaveMore, count < vectors.reduce(0, { $0 + $1.iov_len }) { isReadable = false }
             return .bytes(count)
         }
         if count == 0 {
             isReadable = false
+            // An end that came before the failure is one: the other end had said all.
+            if let failure, failure.number != EPIPE { return .failed(failure) }
             return .end
         }
         if errno == EAGAIN || errno == EINTR {
             isReadable = errno == EINTR
+            // Behind the mark, too.
+            if errno == EAGAIN { hasMark = false }
             return .wouldBlock
         }
+        let error = SystemError()
+        failed(error)
         isReadable = false
-        return .failed(SystemError())
+        return .failed(error)
+    }
+
+    /// From a Unix socket a read also ends behind bytes that descriptors came with. They are dropped, which it says (unix(7)).
+    private func receive(_ vectors: UnsafeMutableBufferPointer<iovec>, _ mayHaveMore: inout Bool) -> Int {
+        guard family == AF_UNIX else { return readv(descriptor, vectors.baseAddress, Int32(vectors.count)) }
+        var message = msghdr()
+        message.msg_iov = vectors.baseAddress
+        message.msg_iovlen = vectors.count
+        let count = recvmsg(descriptor, &message, 0)
+        if count > 0, message.msg_flags & Int32(MSG_CTRUNC) != 0 { mayHaveMore = true }
+        return count
     }
 
     /// The reader takes more at once than the buffer holds.
@@ -126,8 +179,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
             if errno == EAGAIN { isFull() }
             return .wouldBlock
         }
-        isWritable = false
-        return .failed(SystemError())
+        let error = SystemError()
+        failed(error)
+        return .failed(error)
     }
 
     private func isFull() {
@@ -144,19 +198,36 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
 
     package func close() {
         guard descriptor >= 0 else { return }
+        if isAbrupt { Self.linger(descriptor, isAbrupt: false) }
+        forget()
+    }
+
+    package func reset() {
+        guard descriptor >= 0 else { return }
+        if !isAbrupt, family != AF_UNIX { Self.linger(descriptor, isAbrupt: true) }
+        forget()
+    }
+
+    private func forget() {
         handler = nil
         poller.forget(descriptor)
         Glibc.close(descriptor)
         descriptor = -1
     }
 
-    package func reset() {
-        guard descriptor >= 0 else { return }
-        // Linger 0 makes close(2) send RST and drop what is queued (socket(7)).
-        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-        close()
+    package var unacknowledgedBytes: Int {
+        // What a Unix socket has taken, the other end has.
+        family == AF_UNIX || descriptor < 0 ? 0 : Int(goproxy_unacknowledged(descriptor))
     }
+
+    /// Linger 0 makes close(2), and the end of the program, send RST and drop what is queued (socket(7)).
+    private static func linger(_ descriptor: Int32, isAbrupt: Bool) {
+        var linger = Glibc.linger(l_onoff: isAbrupt ? 1 : 0, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+    }
+
+    /// An urgent byte stays among the others instead of being put aside, where nobody would fetch it (tcp(7)).
+    private static func keepUrgentBytes(_ descriptor: Int32) { set(descriptor, SOL_SOCKET, SO_OOBINLINE, 1) }
 
     /// What the kernel takes in for it, with its own expenses (socket(7), SO_RCVBUF).
     package var receiveBufferBytes: Int { ReceiveBuffer.bytes(descriptor) }
@@ -195,6 +266,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     /// lost would cost the link.
     package func tuneForLink() {
         guard family != AF_UNIX else { return }
+        // The end of a program is the end of its links: what it said last arrives.
+        if isAbrupt { Self.linger(descriptor, isAbrupt: false) }
+        isAbrupt = false
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 15)
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 13)
@@ -239,6 +313,8 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     /// keepalive: a client whose machine is gone would otherwise stay for ever.
     static func setClientOptions(_ descriptor: Int32, _ family: Int32) {
         guard family != AF_UNIX else { return }
+        keepUrgentBytes(descriptor)
+        linger(descriptor, isAbrupt: true)
         set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
     }

@@ -8,6 +8,9 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
         self.number = number
     }
 
+    /// The other end had accepted, and then reset: said of a connection that there was.
+    package var isOfConnected: Bool { number == ECONNRESET || number == EPIPE }
+
     package var description: String {
         var text = [CChar](repeating: 0, count: 128)
         // The GNU strerror_r may answer with a text of its own instead of the buffer.

@@ -21,7 +21,7 @@ package protocol StreamTransport: AnyObject {
     /// Whether reading or writing is worth a try, as far as is known.
     var isReadable: Bool { get }
     var isWritable: Bool { get }
-    /// Why the connection failed, if it did; clears it.
+    /// Why the connection failed, if it did and nobody has heard of it. Reading still comes to it, behind what was said before.
     func takeError() -> SystemError?
     func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult
     func write(_ vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult
@@ -29,8 +29,10 @@ package protocol StreamTransport: AnyObject {
     func shutdownWrite()
     /// Ends it in order: what was written still arrives, if the other end goes on reading.
     func close()
-    /// Ends it at once: the other end sees a reset where the protocol has one.
+    /// Ends it at once: the other end sees a reset where the protocol has one. What the other end's system has not taken is lost.
     func reset()
+    /// Of what was written, an end counts as one: what the other end's system has not acknowledged. `reset` may drop it.
+    var unacknowledgedBytes: Int { get }
     var peerAddress: SocketAddress? { get }
     /// Nanoseconds since anything came from the other end's system, answers to the kernel's probes included, if it has still to
     /// acknowledge something: then the path is silent, and not the other program. Nil: it has acknowledged all.
@@ -48,6 +50,7 @@ package protocol StreamTransport: AnyObject {
 }
 
 extension StreamTransport {
+    package var unacknowledgedBytes: Int { 0 }
     package var pathSilence: UInt64? { nil }
     package var congestionControl: String? { nil }
     package func limitUnsent(_ bytes: Int) {}

@@ -131,10 +131,15 @@ package final class Dialer: TransportHandler {
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
         guard completion != nil, attempt === transport else { return }
         if let error = transport.takeError() {
+            // One that resets behind its banner has answered: what it said is still to be read.
+            if error.isOfConnected { return connected(transport) }
             lastFailure = DialFailure(error)
             return next()
         }
-        guard transport.isWritable else { return }
+        if transport.isWritable { connected(transport) }
+    }
+
+    private func connected(_ transport: any StreamTransport) {
         attempt = nil
         transport.handler = nil
         finish(.success(transport))

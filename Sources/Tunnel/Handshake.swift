@@ -104,8 +104,8 @@ package final class Handshake: TransportHandler {
     }
 
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
-        if failed { return fail(transport.takeError().map { "\($0)" } ?? "connection failed") }
-        flush()
+        // What it said before that, an alert above all, is still heard; then the read says how it failed.
+        if failed { _ = transport.takeError() } else { flush() }
         while transport.isReadable, completion != nil {
             let scratch = loop.scratch
             scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: scratch.input.count)

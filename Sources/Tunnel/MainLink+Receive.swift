@@ -7,7 +7,7 @@ import TLS
 // What arrives on a link, up to the sub-connections.
 extension MainLink {
     func receive(most: Int) {
-        guard transport.isReadable, output.count < Self.outputLimit else { return }
+        guard transport.isReadable, output.count < Self.outputLimit || isBroken else { return }
         let scratch = loop.scratch
         scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: most)
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {

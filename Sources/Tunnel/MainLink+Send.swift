@@ -73,7 +73,11 @@ extension MainLink {
 
     func flush() {
         var written = 0
-        if let error = send(&written) { return end(LinkEnd(word: .lost, detail: "\(error)")) }
+        if let error = send(&written) {
+            guard transport.isReadable else { return end(LinkEnd(word: .lost, detail: "\(error)")) }
+            isBroken = true
+            return schedule()
+        }
         moved(written)
         drainRate.note(written, isFull: !transport.isWritable, now: loop.now)
         limitUnsent()
@@ -86,7 +90,7 @@ extension MainLink {
     }
 
     private func send(_ written: inout Int) -> SystemError? {
-        while !output.isEmpty, transport.isWritable {
+        while !output.isEmpty, transport.isWritable, !isBroken {
             let used = output.describe(in: loop.scratch.vectors)
             switch transport.write(UnsafeMutableBufferPointer(rebasing: loop.scratch.vectors[..<used])) {
             case .bytes(let count):

@@ -51,6 +51,8 @@ package final class MainLink: TransportHandler, TurnWork {
     /// Nothing is opened, read or sent any more but the last words.
     var isClosing = false
     package internal(set) var isOver = false
+    /// The socket has failed: what the other end said before that is still taken, and then the link is lost.
+    var isBroken = false
     var lastHeard: UInt64
     var keepalive: LoopTimer?
     /// A question of `look` has not been answered yet.
@@ -247,7 +249,7 @@ package final class MainLink: TransportHandler, TurnWork {
     // MARK: Turns
 
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
-        if failed, let error = transport.takeError() { return end(LinkEnd(word: .lost, detail: "\(error)")) }
+        if failed, transport.takeError() != nil { isBroken = true }
         schedule()
     }
 
@@ -291,7 +293,7 @@ package final class MainLink: TransportHandler, TurnWork {
         guard !isOver else { return }
         if isClosing { return finishClosing() }
         if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
-        let canRead = transport.isReadable && output.count < Self.outputLimit
+        let canRead = transport.isReadable && (output.count < Self.outputLimit || isBroken)
         if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }
 

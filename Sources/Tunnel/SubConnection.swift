@@ -49,6 +49,10 @@ package final class SubConnection: TransportHandler {
     /// FIN has come: nothing follows what waits.
     private var hasLinkEnd = false
     private var hasShutDown = false
+    /// Its socket has failed: nothing can be written any more, and what was said before that is read to the failure.
+    private var isBroken = false
+    /// The other end's socket has failed behind what waits here.
+    private var parting: Parting?
     /// Which end of the stream came first.
     private var endReason: CloseReason?
 
@@ -161,7 +165,9 @@ package final class SubConnection: TransportHandler {
             if endReason == nil { endReason = isOpener ? .clientEOF : .targetEOF }
             link.multiplexer.finish(stream)
             finishIfDone()
-        case .failed: abort(isOpener ? .clientReset : .targetReset)
+            // It had said all, and does not hear any more: its end leaves first, and the reset behind it.
+            if isBroken, !isOver { link.loop.schedule(after: 1) { [weak self] in self?.abortAsReset() } }
+        case .failed: abortAsReset()
         }
         return false
     }
@@ -170,7 +176,7 @@ package final class SubConnection: TransportHandler {
 
     /// Writes bytes that have just arrived; keeps a copy of what the socket does not take.
     func deliver(_ vectors: UnsafeMutableBufferPointer<iovec>, count: Int) {
-        guard !isOver else { return link.consumed(stream, count) }
+        guard !isOver, !isBroken else { return link.consumed(stream, count) }
         var written = 0
         if waiting == nil, !isHeld, let transport, transport.isWritable {
             switch transport.write(vectors) {
@@ -178,7 +184,7 @@ package final class SubConnection: TransportHandler {
             case .wouldBlock, .end: break
             case .failed:
                 link.consumed(stream, count)
-                return abort(isOpener ? .clientReset : .targetReset)
+                return broke()
             }
         }
         moved(written)
@@ -216,10 +222,10 @@ package final class SubConnection: TransportHandler {
                 moved(count)
                 if queue.isEmpty { waiting = nil }
             case .wouldBlock, .end: return
-            case .failed: return abort(isOpener ? .clientReset : .targetReset)
+            case .failed: return broke()
             }
         }
-        shutDownIfDrained()
+        if parting != nil { partIfTaken() } else { shutDownIfDrained() }
     }
 
     private func moved(_ count: Int) {
@@ -260,14 +266,16 @@ package final class SubConnection: TransportHandler {
 
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
         guard !isOver else { return }
-        if failed { return abort(isOpener ? .clientReset : .targetReset) }
+        if failed { return broke() }
         if transport.isWritable, waiting != nil || hasLinkEnd { writeWaiting() }
         readIfPossible()
     }
 
     /// Asks the link for a turn of reading, if the socket has something.
     func readIfPossible() {
-        guard !isOver, !hasReadEnd, !isHeld, let transport, transport.isReadable else { return }
+        guard !isOver, !hasReadEnd, !isHeld, parting == nil, let transport, transport.isReadable else {
+            return
+        }
         link.enqueue(self)
     }
 
@@ -279,9 +287,15 @@ package final class SubConnection: TransportHandler {
         end(reason, orderly: false)
     }
 
-    /// The other end aborted, or the link is gone: nothing is sent, the socket sees a reset.
+    /// The other end aborted, or the link is gone: nothing is sent, the socket sees a reset. A socket's failure at the other end comes
+    /// behind what was said there: that is written first.
     func aborted(_ reason: CloseReason) {
-        end(reason, orderly: false)
+        guard !isOver, reason.isSaidBySocket, waiting != nil || (transport != nil && !isHeld), !isBroken
+        else {
+            return end(reason, orderly: false)
+        }
+        parting = Parting(reason, now: link.loop.now)
+        partIfTaken()
     }
 
     /// Half-closed and silent for longer than is allowed.
@@ -290,8 +304,44 @@ package final class SubConnection: TransportHandler {
             isKeptAlive = true
             transport?.keepAlive()
         }
+        // Whoever it said its last words to does not read them.
+        if isBroken, now - min(lastMoved, now) > Parting.patience { return abortAsReset() }
         guard hasReadEnd != hasLinkEnd, now - min(lastMoved, now) > halfClosedIdle else { return }
         abort(.idle)
+    }
+
+    private func abortAsReset() { abort(isOpener ? .clientReset : .targetReset) }
+
+    /// Nothing can be written any more.
+    private func broke() {
+        if let parting { return end(parting.reason, orderly: false) }
+        if hasReadEnd { return abortAsReset() }
+        isBroken = true
+        dropWaiting()
+        readIfPossible()
+    }
+
+    private func dropWaiting() {
+        if let unsent = waiting?.count, unsent > 0 { link.consumed(stream, unsent) }
+        waiting = nil
+    }
+
+    /// All that the other end's socket said has been written: the reset follows when it cannot overtake it.
+    private func partIfTaken() {
+        guard let reason = parting?.reason, !isOver, !isHeld, let transport else { return }
+        if waiting == nil, hasLinkEnd, !hasShutDown {
+            hasShutDown = true
+            transport.shutdownWrite()
+        }
+        let left = (waiting?.count ?? 0) + transport.unacknowledgedBytes
+        guard left > 0, let wait = parting?.next(left: left, now: link.loop.now) else {
+            return end(reason, orderly: false)
+        }
+        guard parting?.timer == nil else { return }
+        parting?.timer = link.loop.schedule(after: wait) { [weak self] in
+            self?.parting?.timer = nil
+            self?.partIfTaken()
+        }
     }
 
     private func finishIfDone() {
@@ -302,12 +352,12 @@ package final class SubConnection: TransportHandler {
     private func end(_ reason: CloseReason, orderly: Bool) {
         guard !isOver else { return }
         isOver = true
+        link.loop.cancel(parting?.timer)
         dial?.cancel()
         dial = nil
         if orderly { transport?.close() } else { transport?.reset() }
         transport = nil
-        if let unsent = waiting?.count, unsent > 0 { link.consumed(stream, unsent) }
-        waiting = nil
+        dropWaiting()
         if link.settings.isVerbose { log(reason) }
         if let record {
             record.connection = nil

@@ -53,7 +53,7 @@ final class Channel {
     private(set) var isEndedByLine = false
     /// The line breaks when so many bytes have arrived in all.
     var cutAfter: Int?
-    private var arrivedInAll = 0
+    private(set) var arrivedInAll = 0
 
     init(index: Int, quality: LineQuality, seed: UInt64) {
         self.index = index

@@ -55,6 +55,7 @@ package final class Recorder: TransportHandler {
 
     package func transportReady(_ transport: any StreamTransport, failed: Bool) {
         if failed {
+            read()
             failure = failure ?? transport.takeError() ?? SystemError(EIO)
             return close()
         }
@@ -63,6 +64,10 @@ package final class Recorder: TransportHandler {
 
     private func act() {
         write()
+        read()
+    }
+
+    private func read() {
         while !isClosed, isReading, !hasHeardEnd, transport.isReadable {
             var buffer = [UInt8](repeating: 0, count: readBytes)
             let result = buffer.withUnsafeMutableBytes { transport.read(into: $0) }

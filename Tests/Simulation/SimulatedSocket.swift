@@ -30,6 +30,8 @@ package final class SimulatedSocket: StreamTransport {
     private var hasHungUp = false
     private var isReset = false
     private var failure: SystemError?
+    /// `takeError` has told it.
+    private var isFailureHeard = false
 
     init(index: Int, incoming: Channel, outgoing: Channel, peerAddress: SocketAddress?, world: SimulatedWorld)
     {
@@ -47,6 +49,8 @@ package final class SimulatedSocket: StreamTransport {
     package var writtenBytes: Int { outgoing.written }
     /// Bytes of this end that the other has not read.
     package var unreadBytes: Int { outgoing.queued }
+    /// Bytes of this end that have reached the other's system.
+    package var arrivedBytes: Int { outgoing.arrivedInAll }
 
     // MARK: What the world does to it
 
@@ -77,14 +81,14 @@ package final class SimulatedSocket: StreamTransport {
             isWritable = true
             outgoing.wantsRoom = false
         }
-        handler?.transportReady(self, failed: failure != nil)
+        handler?.transportReady(self, failed: failure != nil && !isFailureHeard)
     }
 
     // MARK: StreamTransport
 
     package func takeError() -> SystemError? {
-        defer { failure = nil }
-        return failure
+        defer { isFailureHeard = true }
+        return isFailureHeard ? nil : failure
     }
 
     package func read(into vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
@@ -108,8 +112,8 @@ package final class SimulatedSocket: StreamTransport {
             return .bytes(count)
         }
         isReadable = false
-        if let error = takeError() { return .failed(error) }
-        return isReset || incoming.endArrived ? .end : .wouldBlock
+        if incoming.endArrived { return .end }
+        return failure.map { .failed($0) } ?? .wouldBlock
     }
 
     package func write(_ vectors: UnsafeMutableBufferPointer<iovec>) -> IOResult {
@@ -120,7 +124,9 @@ package final class SimulatedSocket: StreamTransport {
         }
         guard state == .open, !isReset else {
             isWritable = false
-            return isReset ? .failed(takeError() ?? SystemError(EPIPE)) : .wouldBlock
+            guard isReset else { return .wouldBlock }
+            (hasHungUp, isReadable) = (true, true)
+            return .failed(takeError() ?? SystemError(EPIPE))
         }
         let wanted = vectors.reduce(0) { $0 + $1.iov_len }
         var left = min(wanted, outgoing.room)
@@ -153,6 +159,10 @@ package final class SimulatedSocket: StreamTransport {
         if incoming.arrived > 0 { return reset() }
         shutdownWrite()
         forget()
+    }
+
+    package var unacknowledgedBytes: Int {
+        outgoing.queued - outgoing.arrived + (outgoing.hasEnd && !outgoing.endArrived ? 1 : 0)
     }
 
     package func reset() {

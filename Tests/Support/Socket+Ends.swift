@@ -1,3 +1,5 @@
+import Foundation
+
 extension Socket {
     /// Reads to the end and tells how it came: `nil` is a clean end, `timedOut` is none at all.
     package func end(within limit: Duration = .seconds(10)) -> (bytes: Int, error: SocketError?) {
@@ -24,4 +26,34 @@ extension Socket {
         let back = try receive(exactly: bytes.count)
         guard back == bytes else { throw Failure("the echo of \(bytes) is \(back)") }
     }
+}
+
+extension Socket {
+    /// Until something has come, which stays unread.
+    package func waitForUnread() throws {
+        var byte: UInt8 = 0
+        guard recv(descriptor, &byte, 1, Int32(MSG_PEEK)) >= 0 else { throw SocketError("recv") }
+    }
+
+    /// Until the other end's system has all that was sent.
+    package func waitUntilAcknowledged() throws {
+        let descriptor = descriptor
+        _ = try eventually("all is acknowledged") {
+            // In segments (tcp(7)); what waits to be sent has none, but only while the window is shut.
+            var info = tcp_info()
+            var size = socklen_t(MemoryLayout<tcp_info>.size)
+            let result = getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &size)
+            return result == 0 && info.tcpi_unacked == 0 ? true : nil
+        }
+    }
+
+    /// A byte with the urgent mark (MSG_OOB).
+    package func sendUrgent(_ byte: UInt8) throws {
+        var byte = byte
+        guard Glibc.send(descriptor, &byte, 1, Int32(MSG_OOB) | Int32(MSG_NOSIGNAL)) == 1
+        else { throw SocketError("send") }
+    }
+
+    /// Urgent bytes are read in their place among the others.
+    package func keepUrgentBytes() { set(SOL_SOCKET, SO_OOBINLINE, Int32(1)) }
 }

@@ -27,7 +27,10 @@ final class Actor: TransportHandler {
     /// Resets when so many bytes have moved in both directions.
     var abortAfter: Int?
     /// Does not read until it is told.
-    var isStalled = false
+    var isStalled = false {
+        didSet { if isStalled { hasStalled = true } }
+    }
+    private(set) var hasStalled = false
     /// Stalls when so many bytes have come.
     var stallsAfter: Int?
     var readBytes = 64 << 10
@@ -42,7 +45,7 @@ final class Actor: TransportHandler {
     private(set) var failure: SystemError?
     private(set) var hasAborted = false
     private var echo: [UInt8] = []
-    private static let echoLimit = 32 << 10
+    static let echoLimit = 32 << 10
 
     /// The one at the other end of the tunnel, when it is known.
     unowned(unsafe) var partner: Actor?
@@ -95,7 +98,9 @@ final class Actor: TransportHandler {
 
     func transportReady(_ transport: any StreamTransport, failed: Bool) {
         if failed {
-            failure = socket.takeError() ?? SystemError(EIO)
+            // What was said before it can still be read.
+            readAll()
+            failure = failure ?? socket.takeError() ?? SystemError(EIO)
             simulation.world.trace("\(description)")
             return socket.close()
         }

@@ -159,7 +159,9 @@ extension TunnelSimulation {
     /// What a call that nothing disturbed must have come to.
     private func judge(_ call: Call) throws {
         let client = call.client
-        guard call.disturbance == nil, client.isOrderly else { return }
+        guard call.disturbance == nil else { return }
+        try judgeLastWords(call)
+        guard client.isOrderly else { return }
         switch client.target.manner {
         case .abort, .abrupt: return
         case .refuse, .blackhole, .unreachable, .unknownName, .silentName:
@@ -178,6 +180,25 @@ extension TunnelSimulation {
             if client.received != target.sent { throw failure("not all came back", call) }
         } else if client.toSend > 0 {
             throw failure("never seen at the target", call)
+        }
+    }
+
+    /// Whatever an end said before it broke off, as far as its tunnel's system had it, has come to the other if that one reads.
+    private func judgeLastWords(_ call: Call) throws {
+        let client = call.client
+        guard let target = call.targetActor else {
+            guard client.hasAborted, call.link != nil, client.target.manner.isOrderly,
+                client.socket.arrivedBytes >= Pattern.keyBytes
+            else { return }
+            throw failure("last words never seen at the target", call)
+        }
+        for (speaker, hearer) in [(client, target), (target, client)] {
+            // An echo that cannot send its answer does not read either.
+            let isEchoing = hearer.isEcho && speaker.socket.arrivedBytes >= Actor.echoLimit
+            guard !speaker.isOrderly, hearer.isOrderly, !hearer.hasStalled, !isEchoing else { continue }
+            if hearer.received != speaker.socket.arrivedBytes {
+                throw failure("last words lost, \(speaker.socket.arrivedBytes) had come", call)
+            }
         }
     }
 
