@@ -7,7 +7,11 @@ package enum GCMLibrary: Sendable, CaseIterable {
     case openSSL
 
     /// The quicker one that is here and answers like the other. Looked for once; takes some milliseconds the first time. Any thread.
-    package static let best = ipsecMB.isInstalled && ipsecMB.answersLikeOpenSSL() ? ipsecMB : openSSL
+    package static let best = choice(isInstalled: ipsecMB.isInstalled) { ipsecMB.answersLikeOpenSSL() }
+
+    package static func choice(isInstalled: Bool, answersAlike: () -> Bool) -> GCMLibrary {
+        isInstalled && answersAlike() ? .ipsecMB : .openSSL
+    }
 
     /// Whether this machine has what it takes. Then it is `best` unless something is wrong.
     package var isInstalled: Bool { self == .openSSL || GCMFunctions.shared != nil }

@@ -1,4 +1,5 @@
 import Ciphers
+import Foundation
 import Support
 import Testing
 
@@ -69,8 +70,38 @@ import Testing
         }
     }
 
-    @Test func `the fast library is used where it is installed`() {
-        #expect(GCMLibrary.best == (GCMLibrary.ipsecMB.isInstalled ? .ipsecMB : .openSSL))
+    @Test func `the fast library is used where it is installed and answers like the other`() throws {
+        #expect(GCMLibrary.choice(isInstalled: true) { true } == .ipsecMB)
+        #expect(GCMLibrary.choice(isInstalled: true) { false } == .openSSL)
+        var isAsked = false
+        let other = GCMLibrary.choice(isInstalled: false) {
+            isAsked = true
+            return true
+        }
+        #expect(other == .openSSL && !isAsked, "what is not there cannot be asked")
+        // What this machine is, found out in another way: then the rest of this suite has run with it, or could not.
+        let isHere = try Machine.hasFastLibrary()
+        print("ipsec-mb \(isHere ? "is" : "is not") to be used on this machine")
+        #expect(GCMLibrary.ipsecMB.isInstalled == isHere && Self.installed.contains(.ipsecMB) == isHere)
+        #expect(GCMLibrary.best == (isHere ? .ipsecMB : .openSSL))
+    }
+}
+
+private enum Machine {
+    /// The header at build time, the library now, and the wide instructions.
+    static func hasFastLibrary() throws -> Bool {
+        #if arch(x86_64)
+            guard FileManager.default.fileExists(atPath: "/usr/include/intel-ipsec-mb.h"),
+                dlopen("libIPSec_MB.so.1", RTLD_NOW) != nil
+            else { return false }
+            let words =
+                try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)
+                .split(separator: "\n").first { $0.hasPrefix("flags") }?.split(separator: " ") ?? []
+            let wide = ["vaes", "vpclmulqdq", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"]
+            return wide.allSatisfy { words.contains(Substring($0)) }
+        #else
+            return false
+        #endif
     }
 }
 

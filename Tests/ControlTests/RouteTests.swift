@@ -58,6 +58,7 @@ struct RouteTests {
         ("POST", "/v1/history/prune", "/v1/history/prune", #"{"before":"2020-01-01T00:00:00Z"}"#, 200),
         ("POST", "/v1/holds/{hold}/release", "/v1/holds/1/release", "", 200),
         ("POST", "/v1/backups", "/v1/backups", #"{"file":"/backup/a.db","bytes":4096}"#, 201),
+        ("POST", "/v1/seal-key/exports", "/v1/seal-key/exports", #"{"file":"/media/stick/a.key"}"#, 201),
     ]
 
     @Test(arguments: [false, true])
@@ -237,10 +238,19 @@ struct RouteTests {
 
     @Test func `a body nested without end is refused`() throws {
         let fixture = try ControlFixture()
-        for text in ["[", #"{"name":"#] {
-            let answer = fixture.ask("POST", "/v1/nodes", String(repeating: text, count: 100_000))
-            #expect(answer.status == 400)
+        // Closed again, so that nothing but its depth can be wrong with it: at 8 levels it is read, and told what it is.
+        for (open, inner, close) in [("[", "1", "]"), (#"{"name":"#, "1", "}")] {
+            let body = { (depth: Int) in
+                String(repeating: open, count: depth) + inner + String(repeating: close, count: depth)
+            }
+            let shallow = fixture.ask("POST", "/v1/nodes", body(8))
+            #expect(shallow.status == 400 && shallow.text.contains("must be a"), "\(shallow.text)")
+            for depth in [1_000, 30_000, 1_000_000] {
+                let deep = fixture.ask("POST", "/v1/nodes", body(depth))
+                #expect(deep.status == 400 && !deep.text.contains("must be a"), "\(depth): \(deep.text)")
+            }
         }
+        #expect(fixture.ask("GET", "/v1/nodes").text == "[]")
     }
 
     @Test func `what a terminal would obey stands in answers as its number, and means the same`() throws {
