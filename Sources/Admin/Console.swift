@@ -1,11 +1,14 @@
 import Flags
 import Glibc
 import Records
+import Synchronization
 
 /// Where a command prints and asks; a value that a test fills in.
 package struct Console {
     package var write: (String) -> Void
     package var writeError: (String) -> Void
+    /// As `write`, and whether all of it was taken.
+    package var writeAll: (String) -> Bool = { _ in false }
     /// A line of the operator's; nil at the end.
     package var readLine: () -> String?
     package var isOutputTerminal: Bool
@@ -13,6 +16,11 @@ package struct Console {
     package var isInputTerminal: Bool
     /// Whether nobody reads any more what is written: a command without an end ends then.
     package var isOutputGone: () -> Bool = { false }
+    /// Whether somebody sees how far a command is.
+    package var isErrorTerminal = false
+    /// From now on Ctrl-C is told by `isInterrupted`, once: the next one ends the program.
+    package var catchInterrupts: () -> Void = {}
+    package var isInterrupted: () -> Bool = { false }
     package var environment: [String: String]
     package var now: () -> Timestamp
 
@@ -40,10 +48,20 @@ package struct Console {
         let names = ["NO_COLOR", "TERM", "GOPROXY_DATA"]
         let found = names.compactMap { name in getenv(name).map { (name, String(cString: $0)) } }
         var console = Console(
-            write: { put($0, STDOUT_FILENO) }, writeError: { put($0, STDERR_FILENO) },
+            write: { _ = put($0, STDOUT_FILENO) }, writeError: { _ = put($0, STDERR_FILENO) },
             readLine: { Swift.readLine() }, isOutputTerminal: isatty(STDOUT_FILENO) == 1,
             isInputTerminal: isatty(STDIN_FILENO) == 1,
             environment: Dictionary(uniqueKeysWithValues: found), now: { Timestamp.now })
+        console.isErrorTerminal = isatty(STDERR_FILENO) == 1
+        console.catchInterrupts = {
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { _ in interrupted.store(true, ordering: .relaxed) }
+            // The call that waits for an answer goes on: what was asked for is a part that comes soon.
+            action.sa_flags = SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND))
+            sigaction(SIGINT, &action, nil)
+        }
+        console.isInterrupted = { interrupted.load(ordering: .relaxed) }
+        console.writeAll = { put($0, STDOUT_FILENO) }
         console.isOutputGone = {
             // A pipe whose reader has gone is in error, poll(2).
             var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
@@ -53,20 +71,24 @@ package struct Console {
     }
 
     /// All of it, however slowly a pipe is read; a reader that has gone is not told.
-    private static func put(_ text: String, _ descriptor: Int32) {
+    private static func put(_ text: String, _ descriptor: Int32) -> Bool {
         var text = text
-        text.withUTF8 { bytes in
+        return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)[...]
             while !rest.isEmpty {
                 let count = Glibc.write(
                     descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if count < 0, errno == EINTR { continue }
-                guard count > 0 else { return }
+                guard count > 0 else { return false }
                 rest = rest.dropFirst(count)
             }
+            return true
         }
     }
 }
+
+/// Set by the signal's handler.
+private let interrupted = Atomic<Bool>(false)
 
 /// What somebody else supplied, made safe for a terminal: escapes what does not print or turns the direction of writing.
 func safe(_ text: String) -> String { FlagError.printable(text, limit: .max) }

@@ -73,7 +73,33 @@ extension Doctor {
         guard lstat("\(directory)/seal-verify.key", &status) == 0 else { return }
         warn(
             "keys", "seal-verify.key lies beside the database: who can write here could forge what it proves",
-            "move it to another machine, for goproxy-admin audit verify --key")
+            "goproxy-admin seal-key export FILE, for goproxy-admin audit verify --key elsewhere")
+    }
+
+    /// What is overwritten there stays on the disk somewhere else.
+    private static let copying: Set<Substring> = ["btrfs", "zfs", "bcachefs", "f2fs", "nilfs2"]
+
+    mutating func fileSystem() {
+        guard let whole = realpath(directory, nil) else { return }
+        defer { free(whole) }
+        let folder = String(cString: whole)
+        // 36 35 98:0 / /var/lib rw,noatime shared:1 - ext4 /dev/sda1 rw
+        var found: (mount: Substring, type: Substring) = ("", "")
+        for line in Self.text(of: "/proc/self/mountinfo").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count > 5, let dash = words.firstIndex(of: "-"), dash + 1 < words.count else {
+                continue
+            }
+            let mount = words[4]
+            let isAbove = mount == "/" || folder == mount || folder.hasPrefix("\(mount)/")
+            // The last of several at one place is the one that is seen.
+            if isAbove, mount.utf8.count >= found.mount.utf8.count { found = (mount, words[dash + 1]) }
+        }
+        guard Self.copying.contains(found.type) else { return }
+        warn(
+            "keys",
+            "the folder lies on \(found.type), which writes elsewhere what is overwritten: erased seal keys stay there",
+            "put it on ext4 or xfs, without snapshots")
     }
 
     mutating func lock() {
@@ -89,6 +115,15 @@ extension Doctor {
             ok("server", "running")
         case (nil, nil):
             ok("server", "not running; nobody has the records")
+        }
+        if let use = status?.historyUse, use.isTight {
+            let detail =
+                "\(bytesText(use.keptBytes)) of the \(bytesText(use.maximumBytes)) of -history-max are never pruned"
+            if use.isExceeded {
+                fail("size", "\(detail): the database grows beyond it", "raise -history-max")
+            } else {
+                warn("size", "\(detail)", "raise -history-max before it is half")
+            }
         }
         guard let since = status?.failingSince else { return }
         fail(

@@ -74,6 +74,7 @@ struct Doctor {
         folder()
         files()
         keys()
+        fileSystem()
         lock()
         disk()
         descriptors()

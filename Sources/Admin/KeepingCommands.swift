@@ -157,7 +157,7 @@ enum KeepingCommands {
     }
 
     /// The audit is read elsewhere, so the path is a whole one.
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }
         return "\(String(cString: folder))/\(path)"

@@ -51,6 +51,16 @@ extension Verb {
                     set: restoredSeal),
             ], VerifyCommand.run),
         Verb(
+            "seal-key", "export", [Target("FILE", .text)],
+            "Hands the verification key out, and overwrites it in the data folder.",
+            details: """
+                Who has this key can check all seals, and could forge them: it belongs on another machine. FILE gets its
+                bytes, for its owner alone; - sends a line of hexadecimal through a pipe, which \(program) audit verify
+                --key takes as well. It is read here with the rights of who runs this, not from the server; the audit says
+                that it went, and where to. It is overwritten when the copy is on disk, or has left.
+                """,
+            example: "\(program) seal-key export /media/stick/seal-verify.key", asks: true, SealKeyExport.run),
+        Verb(
             "history", "prune", [], "Deletes the history of connections that ended before a time.",
             details: """
                 Whole sealed stretches go, so what is left can still be verified; a connection that was open then stays.

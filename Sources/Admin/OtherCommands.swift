@@ -27,6 +27,13 @@ enum OtherCommands {
                 ), ("sub-connections", String(status.subConnections)),
                 ("database", "\(status.databaseBytes) bytes"),
                 (
+                    "history",
+                    status.historyUse.map {
+                        "\(bytesText($0.maximumBytes)) at most, \(bytesText($0.keptBytes)) of it never pruned"
+                            + ($0.isTight ? ": too much, raise -history-max" : "")
+                    }
+                ),
+                (
                     "records",
                     status.failingSince.map {
                         "nothing can be recorded since \(TimeText.both($0, now: now)): \(status.failure ?? "")"

@@ -8,8 +8,8 @@ extension Verb {
             nodeVerbs + mappingVerbs(.listener) + mappingVerbs(.peerListener) + historyVerbs + plainVerbs
             + keepingVerbs
         let order = [
-            "node", "listener", "peer-listener", "history", "conn", "audit", "hold", "backup", "restore",
-            "doctor",
+            "node", "listener", "peer-listener", "history", "conn", "audit", "hold", "seal-key", "backup",
+            "restore", "doctor",
             "status", "version", "completion",
         ]
         let ordered = order.flatMap { word in verbs.filter { ($0.noun ?? $0.name) == word } }

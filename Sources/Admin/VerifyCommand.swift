@@ -13,7 +13,7 @@ enum VerifyCommand {
             let own = "\(session.directory)/\(SealKey.verifyName)"
             if verifier.keys.isEmpty, access(own, F_OK) == 0 { verifier.keys = [try key(own)] }
             // Before the snapshot: a server may seal meanwhile, and then the key is newer than what is read.
-            verifier.nextSeal = nextSeal(session.directory)
+            verifier.nextSeal = SealKey.next(in: session.directory)
         }
         verifier.restored = arguments.restored
         for file in arguments.anchor { verifier.anchors += try anchors(file) }
@@ -65,21 +65,16 @@ enum VerifyCommand {
     }
 
     private static func key(_ file: String) throws(AdminError) -> [UInt8] {
-        guard let bytes = bytes(of: file, atMost: SealKey.bytes + 1) else {
+        guard let bytes = bytes(of: file, atMost: 2 * SealKey.bytes + 2) else {
             throw AdminError("io", "\(file): cannot read it: \(String(cString: strerror(errno)))")
         }
-        guard bytes.count == SealKey.bytes else {
-            throw AdminError("invalid", "\(file): no verification key: it must hold \(SealKey.bytes) bytes")
+        guard let key = SealKeyExport.key(bytes) else {
+            throw AdminError(
+                "invalid",
+                "\(file): no verification key: it must hold \(SealKey.bytes) bytes, or as many in hexadecimal"
+            )
         }
-        return bytes
-    }
-
-    /// The number that `seal-now.key` begins with; nil when it cannot be read. The key itself is of no use here.
-    private static func nextSeal(_ directory: String) -> Int64? {
-        guard let bytes = bytes(of: "\(directory)/\(SealKey.nowName)", atMost: 8), bytes.count == 8 else {
-            return nil
-        }
-        return Int64(clamping: bytes.reduce(0 as UInt64) { $0 << 8 | UInt64($1) })
+        return key
     }
 
     private static func bytes(of file: String, atMost count: Int) -> [UInt8]? {

@@ -94,9 +94,18 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
     package let subConnections: Int
     package let mappings: Mappings
     package let databaseBytes: Int
+    /// What `-history-max` allows, and how much of it no pruning can free; null without a limit.
+    package let historyMaximumBytes: Int64?
+    package let historyKeptBytes: Int64?
     /// Since when nothing can be recorded, and why; null while all is well.
     package let failingSince: Timestamp?
     package let failure: String?
+
+    /// Nil where there is no limit.
+    package var historyUse: HistoryUse? {
+        guard let historyMaximumBytes, let historyKeptBytes else { return nil }
+        return HistoryUse(maximumBytes: historyMaximumBytes, keptBytes: historyKeptBytes)
+    }
 
     package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
@@ -110,6 +119,8 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
         try values.encode(subConnections, forKey: .subConnections)
         try values.encode(mappings, forKey: .mappings)
         try values.encode(databaseBytes, forKey: .databaseBytes)
+        try values.encode(historyMaximumBytes, forKey: .historyMaximumBytes)
+        try values.encode(historyKeptBytes, forKey: .historyKeptBytes)
         try values.encode(failingSince, forKey: .failingSince)
         try values.encode(failure, forKey: .failure)
     }

@@ -7,6 +7,11 @@ package struct BackupAnswer: Codable, Equatable, Sendable {
     package let keysLeftOut: [String]
 }
 
+/// That the verification key was handed out, as the audit notes it.
+package struct KeyExportAnswer: Codable, Equatable, Sendable {
+    package let file: String
+}
+
 extension ControlService {
     /// Half of what a client waits for an answer as it is; the server's stop waits for a handler, so that ends it too.
     private static let pruneTime = Duration.seconds(15)
@@ -62,6 +67,18 @@ extension ControlService {
             try transaction.audit("backup", detail: "\(bytes) bytes to \(shown(file))")
         }
         return Reply(BackupAnswer(file: file, bytes: bytes, keysLeftOut: Backup.keysLeftOut.map(\.0)))
+    }
+
+    /// The key itself never comes here: whoever has it could forge what it proves.
+    func noteKeyExport(_ call: Call) throws(ControlError) -> Reply {
+        let file = call.text("file") ?? ""
+        guard !file.isEmpty, file.utf8.count <= 1_024 else {
+            throw .invalid("file: 1 to 1024 bytes")
+        }
+        try change(call) { (transaction) throws(RecordsError) in
+            try transaction.audit("seal-key-export", detail: "to \(shown(file))")
+        }
+        return Reply(KeyExportAnswer(file: file))
     }
 
     @discardableResult

@@ -17,7 +17,9 @@ extension ControlService {
                 mappings: StatusAnswer.Mappings(
                     active: counts.active, pending: counts.pending, failed: counts.failed,
                     disabled: counts.disabled), databaseBytes: databaseBytes,
-                failingSince: health.failingSince, failure: health.reason))
+                historyMaximumBytes: store.historyUse?.maximumBytes,
+                historyKeptBytes: store.historyUse?.keptBytes, failingSince: health.failingSince,
+                failure: health.reason))
     }
 
     func audit(_ call: Call) throws(ControlError) -> Reply {

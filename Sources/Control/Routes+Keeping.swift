@@ -41,6 +41,13 @@ extension Route {
                     .required("bytes", Schemas.count, "how large it is"),
                 ]), status: 201, answers: .one(KeepingSchemas.backup)
         ) { (service, call) throws(ControlError) in try service.noteBackup(call) },
+        Route(
+            "POST", "/v1/seal-key/exports", "noteKeyExport",
+            "Writes into the audit that the verification key is handed out; the key is read by its owner alone, not here.",
+            body: Schema(
+                name: "NewKeyExport", fields: [.required("file", .text, "where it goes; - for a pipe")]),
+            status: 201, answers: .one(KeepingSchemas.keyExport)
+        ) { (service, call) throws(ControlError) in try service.noteKeyExport(call) },
     ]
 }
 
@@ -73,6 +80,9 @@ package enum KeepingSchemas {
             .required("actor", .text, "by whom"),
             .required("releasedAt", .nullable(.time), "null while it holds"),
         ])
+
+    package static let keyExport = Schema(
+        name: "KeyExport", fields: [.required("file", .text, "where it goes")])
 
     package static let backup = Schema(
         name: "Backup",

@@ -94,6 +94,11 @@ package enum Schemas {
             .required("subConnections", count, "open now"),
             .required("mappings", .object(mappingCounts), "by state"),
             .required("databaseBytes", count, "of the database and its log"),
+            .required("historyMaximumBytes", .nullable(count), "what -history-max allows; null without it"),
+            .required(
+                "historyKeptBytes", .nullable(count),
+                "of that, what no pruning frees: the audit, notes, sessions, seals; null until it was measured"
+            ),
             .required("failingSince", .nullable(.time), "since when nothing can be recorded"),
             .required("failure", .nullable(.text), "what stands in the way"),
         ])

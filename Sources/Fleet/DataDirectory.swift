@@ -76,19 +76,26 @@ package struct DataDirectory: Sendable {
     private func makeSecret(_ file: String) throws(Failure) {
         // Of this process alone, so that two that start at once do not write into one file.
         let new = "\(file).new.\(getpid())"
-        unlink(new)
+        let shred = { () throws(Failure) in
+            do throws(RecordsError) { try SecretFile.shred(new, in: path) } catch {
+                throw Failure(description: error.message)
+            }
+        }
+        try shred()
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o400)
         guard descriptor >= 0 else { throw Self.failure(new, "cannot write it") }
-        defer { unlink(new) }
         Store.giveToOwner(descriptor, of: path)
         let isWritten = write(descriptor, randomBytes(32), 32) == 32 && fsync(descriptor) == 0
         close(descriptor)
-        guard isWritten, link(new, file) == 0 || errno == EEXIST else {
-            throw Self.failure(new, "cannot write it")
-        }
+        let isNamed = isWritten && link(new, file) == 0
+        let reason = errno
+        // Once it is named, this is another name of the same file.
+        if isNamed { unlink(new) } else { try shred() }
+        errno = reason
+        guard isNamed || isWritten && reason == EEXIST else { throw Self.failure(new, "cannot write it") }
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        fsync(folder)
-        close(folder)
+        defer { close(folder) }
+        guard folder >= 0, fsync(folder) == 0 else { throw Self.failure(path, "cannot sync it") }
     }
 
     private static func make(_ path: String) throws(Failure) {

@@ -24,16 +24,21 @@ extension Store {
         return report
     }
 
-    /// Deletes the oldest history until what the database holds is no more than `maximumBytes`, or no more may go.
+    /// Deletes the oldest history until what the database holds is no more than `maximumBytes`, or no more may go. What is never
+    /// pruned counts too, but half of the room is the connections' however much that is: a limit that cannot be kept empties
+    /// no history.
     package func prune(downTo maximumBytes: Int64, actor: Actor) throws(RecordsError) -> PruneReport {
         var report = PruneReport(before: .now)
         try keeping.alone { () throws(RecordsError) in
             let pruner = Pruner(store: self, actor: actor, pauses: { false })
-            // Openings differ in size, and other tables are no part of this: a second and a third look find the rest.
+            let kept = try pruner.keptBytes()
+            let use = HistoryUse(maximumBytes: maximumBytes, keptBytes: kept)
+            keeping.use.withLock { $0 = use }
+            // Openings differ in size: a second and a third look find the rest.
             for _ in 0..<8 {
-                let used = try pruner.usedBytes()
-                guard used > maximumBytes else { return }
-                let share = 1 - 0.95 * Double(maximumBytes) / Double(used)
+                let used = try pruner.usedBytes() - kept
+                guard used > use.roomBytes else { return }
+                let share = 1 - 0.95 * Double(use.roomBytes) / Double(used)
                 let before = report.opened
                 try pruner.run(.share(share), &report)
                 guard report.opened > before else { return }
@@ -41,6 +46,28 @@ extension Store {
         }
         return report
     }
+
+    /// What a limit of the history's size has found last; nil before, and without one.
+    package var historyUse: HistoryUse? { keeping.use.withLock { $0 } }
+}
+
+/// A limit of the database's size, and what of that is not the connections'.
+package struct HistoryUse: Equatable, Sendable {
+    package let maximumBytes: Int64
+    /// Of what is never pruned: the audit, notes, sessions, routes, seals.
+    package let keptBytes: Int64
+
+    package init(maximumBytes: Int64, keptBytes: Int64) {
+        self.maximumBytes = maximumBytes
+        self.keptBytes = keptBytes
+    }
+
+    /// The connections' share.
+    package var roomBytes: Int64 { max(maximumBytes - keptBytes, maximumBytes / 2) }
+
+    /// Long before anything gives way.
+    package var isTight: Bool { keptBytes > maximumBytes / 4 }
+    package var isExceeded: Bool { keptBytes > maximumBytes / 2 }
 }
 
 /// One pruning, on the thread of whoever asked for it, by steps on the writer's.
@@ -93,6 +120,35 @@ struct Pruner {
         try look { (database) throws(SQLiteError) in
             let pages = try database.pragma("PRAGMA page_count") - database.pragma("PRAGMA freelist_count")
             return try pages * database.pragma("PRAGMA page_size")
+        }
+    }
+
+    /// Of tables and indexes that no pruning makes smaller. Reads their pages, and not those of openings and closings.
+    func keptBytes() throws(RecordsError) -> Int64 {
+        try look { (database) throws(SQLiteError) in
+            let names = try database.query(
+                "SELECT name FROM sqlite_schema WHERE rootpage > 0 AND tbl_name NOT IN ('opened', 'closed')"
+            ) { (row) throws(SQLiteError) in try row.text(0) }
+            var bytes: Int64 = 0
+            do throws(SQLiteError) {
+                for name in names + ["sqlite_schema"] {
+                    bytes +=
+                        try database.first(
+                            "SELECT sum(pgsize) FROM dbstat WHERE name = ? AND aggregate = TRUE", name
+                        ) {
+                            (row) throws(SQLiteError) in try row.integerOrNil(0)
+                        }.flatMap { $0 } ?? 0
+                }
+                return bytes
+            } catch {
+                // A library that was built without it. 10 million connections take 1.5 GB.
+                guard !error.isCorrupt, !error.isBusy else { throw error }
+                let page = try database.pragma("PRAGMA page_size")
+                let used =
+                    try (database.pragma("PRAGMA page_count") - database.pragma("PRAGMA freelist_count"))
+                    * page
+                return max(0, used - 150 * (try database.pragma("SELECT count(*) FROM opened")))
+            }
         }
     }
 

@@ -21,7 +21,9 @@ extension Store {
     /// Prunes at once and then every hour, on a thread of its own, until the store is closed. Once.
     package func startRetention(_ retention: Retention) {
         guard retention.keepSeconds != nil || retention.maximumBytes != nil else { return }
-        keeping.start { [weak self] in self?.apply(retention) }
+        keeping.start { [weak self] in
+            ReaderGate.$name.withValue("the retention") { self?.apply(retention) }
+        }
     }
 
     private static let daySeconds: Int64 = 86_400
@@ -46,6 +48,19 @@ extension Store {
             ("hint", "something newer lies before what is older: the clock was wrong for a while"))
     }
 
+    private func warn(of use: HistoryUse) {
+        guard use.isTight else { return }
+        Log.limited(
+            use.isExceeded ? .error : .warn, "history-maximum", key: "", ("maximum", use.maximumBytes),
+            ("never-pruned", use.keptBytes),
+            (
+                "hint",
+                use.isExceeded
+                    ? "the database grows beyond its maximum: the audit, notes, sessions and seals alone take more than half of it"
+                    : "the audit, notes, sessions and seals take more than a quarter of it: raise it before they take half"
+            ))
+    }
+
     /// What stands in the way is logged and tried again an hour later.
     private func apply(_ retention: Retention) {
         do throws(RecordsError) {
@@ -61,6 +76,7 @@ extension Store {
             }
             if let maximum = retention.maximumBytes {
                 let report = try prune(downTo: maximum, actor: .server)
+                if let use = historyUse { warn(of: use) }
                 if let hold = report.heldBy {
                     Log.limited(.warn, "history-held", key: "", ("hold", hold), ("maximum", maximum))
                 }
@@ -101,6 +117,7 @@ final class Keeping: Sendable {
     private static let hourMilliseconds = 3_600_000
 
     private let pruning = Mutex(false)
+    let use = Mutex<HistoryUse?>(nil)
     private let closed = Atomic<Bool>(false)
     private let bell = Semaphore()
     private let ended = Semaphore()

@@ -82,15 +82,22 @@ final class AdminFixture {
 
     /// - Parameter answer: what the operator types; nil when there is no terminal.
     func run(
-        _ words: [String], answer: String? = nil, isTerminal: Bool = false,
-        environment: [String: String] = [:],
-        now: Timestamp = .now
+        _ words: [String], answer: String? = nil, isTerminal: Bool = false, isPipeWhole: Bool = true,
+        isErrorTerminal: Bool = false, isInterrupted: Bool = false, environment: [String: String] = [:],
+        now: Timestamp = .now, clock: (() -> Timestamp)? = nil
     ) -> Outcome {
         var (output, error) = ("", "")
-        let console = Console(
+        var console = Console(
             write: { output += $0 }, writeError: { error += $0 }, readLine: { answer },
             isOutputTerminal: isTerminal, isInputTerminal: answer != nil,
-            environment: environment.merging(["GOPROXY_DATA": directory]) { one, _ in one }, now: { now })
+            environment: environment.merging(["GOPROXY_DATA": directory]) { one, _ in one },
+            now: clock ?? { now })
+        console.isErrorTerminal = isErrorTerminal
+        console.isInterrupted = { isInterrupted }
+        console.writeAll = {
+            output += $0
+            return isPipeWhole
+        }
         let status = Admin.run(words, on: console)
         return Outcome(status: status, output: output, error: error)
     }

@@ -2,6 +2,7 @@ import Admin
 import Control
 import Foundation
 import Records
+import Support
 import Testing
 
 struct KeepingTests {
@@ -78,6 +79,62 @@ struct KeepingTests {
         #expect(json.status == 1 && json.errorCode == "tampered" && json.output.contains("\"id\": 2"))
         let none = fixture.run("audit verify --anchor \(fixture.directory)/seal-verify.key")
         #expect(none.status == 1 && none.error.contains("holds no anchor"))
+    }
+
+    @Test(arguments: [false, true])
+    func `the verification key is handed out, overwritten, and the audit says so but not what it is`(
+        hasServer: Bool
+    )
+        throws
+    {
+        let fixture = try AdminFixture(hasServer: hasServer)
+        _ = fixture.run("node add edge-07")
+        let file = fixture.directory + "/seal-verify.key"
+        let key = [UInt8](try Data(contentsOf: URL(filePath: file)))
+        // Another name of the same bytes shows what becomes of them.
+        let witness = fixture.directory + "/witness"
+        #expect(link(file, witness) == 0)
+        let folder = try TemporaryDirectory()
+        let copy = folder.file("verify.key")
+        #expect(fixture.run("seal-key export \(copy)").status == 2, "it asks")
+        let inside = fixture.run("seal-key export \(fixture.directory)/other.key --force")
+        #expect(inside.status == 1 && inside.error.contains("lies in the data folder"))
+        #expect([UInt8](try Data(contentsOf: URL(filePath: file))) == key)
+        let done = fixture.run("seal-key export \(copy) --force")
+        #expect(done.status == 0, "\(done.error)")
+        #expect([UInt8](try Data(contentsOf: URL(filePath: copy))) == key)
+        let attributes = try FileManager.default.attributesOfItem(atPath: copy)
+        #expect(attributes[.posixPermissions] as? Int == 0o400)
+        #expect(!FileManager.default.fileExists(atPath: file))
+        #expect(try Data(contentsOf: URL(filePath: witness)) == Data(repeating: 0, count: 32))
+        #expect(!fixture.run("doctor").output.contains("lies beside the database"))
+        let audit = fixture.run("audit -o json").output
+        let hex = key.map { String(format: "%02x", $0) }.joined()
+        #expect(audit.contains("seal-key-export") && audit.contains(copy) && !audit.contains(hex))
+        // Its seal is made at the stop.
+        fixture.stop()
+        #expect(fixture.run("audit verify").output.contains("key     not there"))
+        #expect(fixture.run("audit verify --key \(copy)").output.contains("made with it"))
+        let again = fixture.run("seal-key export \(copy)2 --force")
+        #expect(again.status == 1 && again.error.contains("not there"))
+    }
+
+    @Test func `through a pipe the key goes as text, and stays where not all of it was taken`() throws {
+        let fixture = try AdminFixture(hasServer: false)
+        _ = fixture.run("node add edge-07")
+        let file = fixture.directory + "/seal-verify.key"
+        let words = ["seal-key", "export", "-", "--force"]
+        #expect(fixture.run(words, isTerminal: true).error.contains("is a terminal"))
+        #expect(fixture.run(words, isPipeWhole: false).status == 1)
+        #expect(FileManager.default.fileExists(atPath: file))
+        let sent = fixture.run(words)
+        #expect(sent.status == 0 && sent.output.utf8.count == 65, "\(sent.error)")
+        #expect(!FileManager.default.fileExists(atPath: file))
+        let received = try TemporaryDirectory()
+        let copy = try received.write("verify.key", sent.output)
+        #expect(fixture.run("audit verify --key \(copy)").output.contains("made with it"))
+        let wrong = try received.write("wrong.key", String(repeating: "xy", count: 32))
+        #expect(fixture.run("audit verify --key \(wrong)").error.contains("no verification key"))
     }
 
     private func sqlite(_ file: String, _ sql: String) throws {

@@ -42,6 +42,12 @@ import Testing
         return bad
     }
 
+    private func key4(from verification: [UInt8]) -> SealKey {
+        var key = SealKey(verification: verification)
+        key.evolve(to: 4)
+        return key
+    }
+
     @Test func `each clean stop seals where the chains stand, under a key of its own`() throws {
         for _ in 0..<3 { try write(scratch) }
         let key = try bytes(SealKey.verifyName, in: scratch)
@@ -61,9 +67,10 @@ import Testing
         try scratch.store().close()
         #expect(try scratch.rows("SELECT count(*) FROM seals", columns: 1) == ["3"])
         // The key of now is the fourth's, and no earlier one is to be had from it.
-        let now = try bytes(SealKey.nowName, in: scratch)
-        #expect(now.prefix(8) == [0, 0, 0, 0, 0, 0, 0, 4])
-        #expect(try badSeals(scratch, key: Array(now[8...])) == [1, 2, 3])
+        #expect(SealKey.next(in: scratch.directory) == 4)
+        let now = SealKeySlots(try bytes(SealKey.nowName, in: scratch))
+        let fourth = try #require(now.key)
+        #expect(fourth.mac([7]) == key4(from: key).mac([7]))
         for (name, mode) in [(SealKey.verifyName, 0o400), (SealKey.nowName, 0o600)] {
             let attributes = try FileManager.default.attributesOfItem(atPath: scratch.path(name))
             #expect(attributes[.posixPermissions] as? Int == mode, "\(name)")
@@ -98,7 +105,7 @@ import Testing
         #expect(chmod(scratch.path(SealKey.nowName), 0o600) == 0)
         try write(scratch)
         #expect(try badSeals(scratch, key: key) == [])
-        #expect(try bytes(SealKey.nowName, in: scratch).prefix(8) == [0, 0, 0, 0, 0, 0, 0, 5])
+        #expect(SealKey.next(in: scratch.directory) == 5)
     }
 
     @Test func `while a server runs it seals by the clock, and says so in the log`() throws {
@@ -144,7 +151,7 @@ import Testing
         #expect(words.contains("but the key stands at"))
     }
 
-    @Test(arguments: ["short", String(repeating: "x", count: 41)])
+    @Test(arguments: ["short", String(repeating: "x", count: 41), String(repeating: "\0", count: 8_192)])
     func `a key file that is none, or that others may read, stops the start`(content: String) throws {
         try write(scratch)
         let now = scratch.path(SealKey.nowName)
