@@ -8,6 +8,8 @@ package struct AdminError: Error, Equatable, Sendable {
     package enum Status: Int32, Sendable {
         case failed = 1
         case wrongUsage = 2
+        /// As a shell shows the end by Ctrl-C. What was printed is a part.
+        case interrupted = 130
     }
 
     package let status: Status

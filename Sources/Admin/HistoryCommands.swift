@@ -12,25 +12,39 @@ enum HistoryCommands {
         let filters = try query(session)
         let printer = HistoryPrinter(session)
         if history.follows { return try follow(session, filters, printer) }
+        session.console.catchInterrupts()
         guard history.isOldestFirst else {
             let limit = arguments.limit ?? 100
             let (entries, older) = try newest(session, filters, before: history.cursor, limit: limit)
             printer.write(entries)
             printer.finish()
+            if session.console.isInterrupted(), let older { throw stopped(older, "before") }
             if let older, arguments.output == .table {
                 session.console.writeError("There are older ones: add --cursor \(older)\n")
             }
             return
         }
+        let progress = Progress(session.console)
+        defer { progress.end() }
         var left = arguments.limit ?? .max
         var cursor = history.cursor.map { String($0) }
         repeat {
             let page = try self.page(session, filters + [("order", "oldest")], cursor, limit: left)
+            if !page.entries.isEmpty { progress.end() }
             printer.write(page.entries)
             left -= page.entries.count { !$0.isGap }
             cursor = page.next
+            progress.show("looked up to connection \(cursor ?? "")")
         } while cursor != nil && left > 0 && !session.console.isOutputGone()
+            && !session.console.isInterrupted()
         printer.finish()
+        if session.console.isInterrupted(), left > 0, let cursor { throw stopped(cursor, "after") }
+    }
+
+    private static func stopped(_ cursor: String, _ side: String) -> AdminError {
+        AdminError(
+            "interrupted", "stopped: nothing \(side) connection \(cursor) was looked at",
+            hint: "--cursor \(cursor) goes on", status: .interrupted)
     }
 
     static func show(_ session: Session) throws(AdminError) {
@@ -55,39 +69,6 @@ enum HistoryCommands {
                 ("flags", record.flags.joined(separator: ", ")),
             ])
         }
-    }
-
-    static func top(_ session: Session) throws(AdminError) {
-        let arguments = session.arguments
-        try checkZone(arguments)
-        let json = try session.ask(
-            "GET", "history", "top",
-            query: try query(session) + [
-                ("by", arguments.history.by.rawValue), ("sort", arguments.history.sort),
-                ("limit", String(arguments.limit ?? 10)), ("timeout", "50"),
-            ], timeout: .seconds(70))
-        let top: TopAnswer = try session.decode(json)
-        try session.print(json) { () throws(AdminError) in
-            var table = session.makeTable(
-                [arguments.history.by.rawValue.uppercased(), "CONNECTIONS", "UP", "DOWN"],
-                rightAligned: ["CONNECTIONS", "UP", "DOWN"])
-            for entry in top.entries {
-                table.append([
-                    TextTable.Cell(entry.name), "\(String(entry.connections))", "\(bytesText(entry.bytesUp))",
-                    "\(bytesText(entry.bytesDown))",
-                ])
-            }
-            table.append([
-                TextTable.Cell("all \(top.names)"), "\(String(top.connections))", "\(bytesText(top.bytesUp))",
-                "\(bytesText(top.bytesDown))",
-            ])
-            return table.text
-        }
-        guard !top.complete else { return }
-        let text = HistoryText(isLocal: arguments.history.isLocal)
-        throw AdminError(
-            "timed-out", "the time was over: counted back to \(top.from.map(text.time) ?? "nothing") only",
-            hint: "give --since for less")
     }
 
     static func stats(_ session: Session) throws(AdminError) {
@@ -119,12 +100,16 @@ enum HistoryCommands {
         var entries: [HistoryLine] = []
         var left = limit
         var cursor = before.map { String($0) }
+        let progress = Progress(session.console)
+        defer { progress.end() }
         repeat {
             let page = try page(session, filters, cursor, limit: left)
             entries += page.entries
             left -= page.entries.count { !$0.isGap }
             cursor = page.next
+            progress.show("found \(limit - left), looked back to connection \(cursor ?? "")")
         } while cursor != nil && left > 0 && !session.console.isOutputGone()
+            && !session.console.isInterrupted()
         return (entries.reversed(), cursor)
     }
 
@@ -159,8 +144,10 @@ enum HistoryCommands {
 
     // MARK: Flags
 
-    private static func query(_ session: Session) throws(AdminError) -> [(String, String)] {
+    /// What the filters' flags say, as parameters.
+    static func query(_ session: Session) throws(AdminError) -> [(String, String)] {
         let (arguments, history, now) = (session.arguments, session.arguments.history, session.console.now())
+        try checkZone(arguments)
         var query: [(String, String)] = []
         for (name, time) in [("since", arguments.since), ("until", history.until), ("at", history.at)] {
             if let time { query.append((name, time.time(now: now, isLocal: history.isLocal).description)) }

@@ -34,8 +34,10 @@ extension Verb {
             flags: zoneFlags, HistoryCommands.show),
         Verb(
             "history", "top", [], "Counts connections and bytes by client, node, listener or target.",
-            details:
-                "With a long history give --since: counting ten million connections takes half a minute.",
+            details: """
+                It counts from the newest back, ten million connections in half a minute, and says on a terminal how far it
+                is. Ctrl-C shows what was counted so far, and says so with exit status 130; --since asks for less.
+                """,
             example: "\(program) history top --by client --since 24h",
             flags: [
                 .custom(
@@ -47,7 +49,7 @@ extension Verb {
                     parse: sort,
                     set: { $0.history.sort = $1 }),
                 .int("limit", help: "lines", default: "10", in: 1...Limits.page) { $0.limit = $1 },
-            ] + filterFlags + zoneFlags, HistoryCommands.top),
+            ] + filterFlags + zoneFlags, HistoryTop.run),
         Verb(
             "history", "stats", [], "Shows the history in numbers.", example: "\(program) history stats",
             HistoryCommands.stats),

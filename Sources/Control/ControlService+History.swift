@@ -48,9 +48,14 @@ extension ControlService {
         let asked = filter
         var budget = PageBudget()
         budget.nanoseconds = 100_000_000
+        let limit = call.number("limit") ?? 10
+        // Who wants all names gets as many as a part may have: one look adds no more than its rows.
+        let isPart = limit > Limits.page
+        if isPart { budget.rows = limit / 2 }
         let deadline = ContinuousClock.now + .seconds(call.number("timeout") ?? 25)
         var all: [String: ConnectionTotals] = [:]
-        var cursor: Int64?
+        let start = call.number("cursor").map { Int64($0) }
+        var cursor = start
         var reached: Timestamp?
         repeat {
             let (from, budget) = (cursor, budget)
@@ -67,12 +72,13 @@ extension ControlService {
             cursor = part.next
             reached = part.reached ?? reached
         } while cursor != nil && ContinuousClock.now < deadline && !waits.isEnded
-        try noteRead(call, "history-top")
+            && (!isPart || all.count < limit / 2)
+        // The further parts of a command belong to its first.
+        if start == nil { try noteRead(call, "history-top") }
         return Reply(
             TopAnswer(
-                key, all, byConnections: call.query["sort"] == "connections",
-                limit: call.number("limit") ?? 10,
-                isComplete: cursor == nil, reached: reached))
+                key, all, byConnections: call.query["sort"] == "connections", limit: limit,
+                next: cursor.map { String($0) }, reached: reached))
     }
 
     func historyStats() throws(ControlError) -> Reply {

@@ -50,7 +50,7 @@ package final class ControlService: Sendable {
             }
             do throws(ControlError) {
                 let call = try checked(route, segments, query, body, actor)
-                return HTTPResponse(status: route.status, body: try route.handle(self, call).body)
+                return HTTPResponse(status: route.status, body: try answer(route, call).body)
             } catch {
                 return refuse(error)
             }
@@ -82,6 +82,16 @@ package final class ControlService: Sendable {
         let result = getpwuid_r(uid, &entry, &text, text.count, &found)
         let name = result == 0 && found != nil ? entry.pw_name.map { String(cString: $0) } : nil
         return Actor.user(name, uid: uid)
+    }
+
+    /// Should what it reads stand in the way of something, the log names it.
+    private func answer(_ route: Route, _ call: Call) throws(ControlError) -> Reply {
+        let name = "\(route.method) \(route.path) of \(call.actor.name)"
+        return try ReaderGate.$name.withValue(name) { () -> Result<Reply, ControlError> in
+            do throws(ControlError) { return .success(try route.handle(self, call)) } catch {
+                return .failure(error)
+            }
+        }.get()
     }
 
     private func checked(

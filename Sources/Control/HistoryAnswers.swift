@@ -33,10 +33,11 @@ package struct TopAnswer: Codable, Equatable, Sendable {
     package let complete: Bool
     /// How far back it was counted.
     package let from: Timestamp?
+    /// Where to count on; nil when all was counted.
+    package let next: String?
 
-    init(
-        _ key: TotalsKey, _ all: [String: ConnectionTotals], byConnections: Bool, limit: Int,
-        isComplete: Bool,
+    package init(
+        _ key: TotalsKey, _ all: [String: ConnectionTotals], byConnections: Bool, limit: Int, next: String?,
         reached: Timestamp?
     ) {
         func rank(_ totals: ConnectionTotals) -> (Int64, Int64) {
@@ -58,8 +59,9 @@ package struct TopAnswer: Codable, Equatable, Sendable {
         connections = sum.connections
         bytesUp = sum.up
         bytesDown = sum.down
-        complete = isComplete
+        complete = next == nil
         from = reached
+        self.next = next
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -72,6 +74,7 @@ package struct TopAnswer: Codable, Equatable, Sendable {
         try values.encode(bytesDown, forKey: .bytesDown)
         try values.encode(complete, forKey: .complete)
         try values.encode(from, forKey: .from)
+        try values.encode(next, forKey: .next)
     }
 }
 

@@ -35,11 +35,15 @@ extension Route {
         ) { (service, call) throws(ControlError) in try service.history(call) },
         Route(
             "GET", "/v1/history/top", "topOfHistory",
-            "Connections counted together, those with the most first.",
+            "Connections counted together, those with the most first, as far as the time goes: ask on while there is a next, and add up.",
             query: filters + [
                 .optional("by", .choice(TotalsKey.allCases.map(\.rawValue)), "client if left out"),
                 .optional("sort", .choice(["bytes", "connections"]), "bytes if left out"),
-                .optional("limit", .integer(1...Int64(Limits.page)), "entries; 10 if left out"),
+                .optional(
+                    "limit", .integer(1...Int64(Limits.totalsPart)),
+                    "entries; 10 if left out. More than \(Limits.page) ask for all names: it ends before it has more"
+                ),
+                .optional("cursor", Schemas.count, "next of the answer before"),
                 .optional("timeout", .integer(1...50), "seconds to count at most; 25 if left out"),
             ], answers: .one(Schemas.historyTop)
         ) { (service, call) throws(ControlError) in try service.historyTop(call) },

@@ -71,6 +71,7 @@ extension Schemas {
             .required("bytesDown", count, "of all"),
             .required("complete", .flag, "false when the time was over before all was counted"),
             .required("from", .nullable(.time), "how far back it was counted"),
+            .required("next", .nullable(.text), "cursor to count on with; null when all was counted"),
         ])
 
     static let historyHead = Schema(

@@ -41,6 +41,9 @@ final class Committer {
     /// When it began to fail, openings up to this ticket were in the journal: they have passed bytes, and are kept.
     private var recorded: UInt64 = 0
     private var nextWatch: UInt64 = 0
+    private var logWatch: LogWatch
+    /// The log of writes is about to begin anew, when its readers have ended.
+    private var isEmptyingLog = false
 
     /// Opens the database and writes what the last process could not, so that nothing else comes before it.
     init(_ opening: Writer.Opening, log: HistoryLog, signals: StoreSignals) throws(RecordsError) {
@@ -50,6 +53,7 @@ final class Committer {
         let (connection, sealer, recovery) = try Self.open(opening)
         self.connection = connection
         self.sealer = sealer
+        logWatch = LogWatch(path: opening.path, database: connection.database, gate: opening.gate)
         ballast = opening.lifecycle == nil ? nil : Ballast(directory: opening.directory)
         if opening.lifecycle != nil { LogRoom.make(for: opening.path) }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
@@ -99,6 +103,7 @@ final class Committer {
         }
         if failure == nil { sealIfDue() }
         watch()
+        isEmptyingLog = failure == nil && logWatch.look()
         if !hasWork, log.takeMemoryWish() {
             events = []
             position = 0
@@ -109,7 +114,10 @@ final class Committer {
         return hasWork || position < events.count
     }
 
-    var restMilliseconds: Int { failure == nil || signals.health.isLost ? 1_000 : 200 }
+    var restMilliseconds: Int {
+        if isEmptyingLog { return 2 }
+        return failure == nil || signals.health.isLost ? 1_000 : 200
+    }
 
     private func refill() {
         // A burst's memory is given back.

@@ -9,7 +9,9 @@ package struct ConnectionTotals: Equatable, Sendable {
     package var up: Int64 = 0
     package var down: Int64 = 0
 
-    package init() {}
+    package init(connections: Int64 = 0, up: Int64 = 0, down: Int64 = 0) {
+        (self.connections, self.up, self.down) = (connections, up, down)
+    }
 
     package static func += (one: inout ConnectionTotals, other: ConnectionTotals) {
         one.connections += other.connections

@@ -16,6 +16,8 @@ package enum Limits {
     package static let page = 1_000
     /// Different clients, or other keys, that are counted at a time.
     package static let totalsKeys = 1_000_000
+    /// Of a part that is added up by who asked for it.
+    package static let totalsPart = 100_000
     /// Jobs without a caller that waits; beyond it they are dropped and counted.
     package static let waitingSubmissions = 100_000
 

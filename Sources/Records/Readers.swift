@@ -11,12 +11,14 @@ final class Readers: Sendable {
     }
 
     private let path: String
+    private let gate: ReaderGate
     private let slots = (0..<connections).map { _ in Slot() }
     private let next = Atomic<Int>(0)
     private let isClosed = Atomic<Bool>(false)
 
-    init(path: String) {
+    init(path: String, gate: ReaderGate) {
         self.path = path
+        self.gate = gate
     }
 
     func read<Result: Sendable>(
@@ -44,6 +46,8 @@ final class Readers: Sendable {
                 database = try records { () throws(SQLiteError) in try Database(path: path, mode: .readOnly) }
             }
             guard let database else { throw .closed }
+            let reading = gate.begin()
+            defer { gate.end(reading) }
             // One transaction: all questions of `body` are answered from the same moment.
             try records { () throws(SQLiteError) in try database.execute("BEGIN") }
             defer { database.rollBack() }

@@ -41,12 +41,13 @@ package final class Store: Sendable {
         directory: String, lock: LockFile, server: String? = nil, sealsEverySeconds: Int = 60
     ) throws(RecordsError) -> Store {
         Restore.undo(in: directory)
+        let gate = ReaderGate()
         let opening = Writer.Opening(
             directory: directory, lifecycle: server.map(Lifecycle.init(version:)),
-            sealsEverySeconds: sealsEverySeconds)
+            sealsEverySeconds: sealsEverySeconds, gate: gate)
         let writer = try Writer(opening, lock: lock)
         do {
-            let readers = Readers(path: opening.path)
+            let readers = Readers(path: opening.path, gate: gate)
             let last = try readers.read { (reader) throws(RecordsError) in try reader.highestSession() }
             let slots = server == nil ? nil : try makeSlots(directory, writer.log)
             return Store(writer, readers, slots, lastSession: last)

@@ -22,6 +22,7 @@ final class Writer: Sendable {
         /// Nil in programs that only change records.
         let lifecycle: Lifecycle?
         let sealsEverySeconds: Int
+        let gate: ReaderGate
 
         var path: String { "\(directory)/\(Store.fileName)" }
     }

@@ -38,6 +38,14 @@ extension Database {
         try first("PRAGMA wal_checkpoint(TRUNCATE)") { (row) throws(SQLiteError) in try row.integer(0) } == 0
     }
 
+    /// Takes the log into the file, so that the next write begins at its start; the file keeps its size. False at once, when somebody reads.
+    package func restartLog() throws(SQLiteError) -> Bool {
+        sqlite3_busy_timeout(handle, 0)
+        defer { sqlite3_busy_timeout(handle, Self.busyMilliseconds) }
+        return try first("PRAGMA wal_checkpoint(RESTART)") { (row) throws(SQLiteError) in try row.integer(0) }
+            == 0
+    }
+
     /// `wal`, `delete`…
     package func journalMode() throws(SQLiteError) -> String {
         try first("PRAGMA journal_mode") { (row) throws(SQLiteError) in try row.text(0) } ?? ""

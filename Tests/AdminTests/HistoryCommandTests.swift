@@ -1,6 +1,7 @@
 import Admin
 import Control
 import Foundation
+import HTTP
 import Histories
 import Records
 import Support
@@ -51,6 +52,83 @@ struct HistoryCommandTests {
         }
         let known = Set(Verb.all.map(\.words))
         #expect(Self.verbs.allSatisfy { known.contains($0) })
+    }
+
+    /// A server that counts in two parts, and what it was asked for.
+    private func serverOfTwoParts(_ fixture: AdminFixture, _ asked: @escaping @Sendable (String?) -> Void)
+        throws
+        -> HTTPServer
+    {
+        try HTTPServer(unixSocket: "\(fixture.directory)/control.sock", mode: 0o600) { request in
+            let cursor = request.query["cursor"]
+            asked(cursor)
+            let totals = { (connections: Int64, up: Int64) in
+                ConnectionTotals(connections: connections, up: up)
+            }
+            let part = TopAnswer(
+                .client,
+                cursor == nil
+                    ? ["192.0.2.1": totals(3, 500), "192.0.2.2": totals(1, 400)]
+                    : ["192.0.2.2": totals(2, 300), "192.0.2.3": totals(1, 1)],
+                byConnections: false, limit: Limits.totalsPart, next: cursor == nil ? "500" : nil,
+                reached: Timestamp(
+                    microseconds: cursor == nil ? 1_800_000_000_000_000 : 1_700_000_000_000_000))
+            return HTTPResponse(status: 200, body: jsonText(part))
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `top adds up part by part, and left half-way shows what there is and says so`(isLeft: Bool) throws {
+        let fixture = try AdminFixture(hasServer: false)
+        let asked = Mutex<[String?]>([])
+        let http = try serverOfTwoParts(fixture) { cursor in asked.withLock { $0.append(cursor) } }
+        defer { http.stop() }
+        let json = fixture.run(["history", "top", "-o", "json"], isInterrupted: isLeft)
+        let top = try JSONDecoder().decode(TopAnswer.self, from: Data(json.output.utf8))
+        #expect(top.complete == !isLeft && top.next == (isLeft ? "500" : nil))
+        #expect(
+            top.entries.map(\.name)
+                == (isLeft ? ["192.0.2.1", "192.0.2.2"] : ["192.0.2.2", "192.0.2.1", "192.0.2.3"]))
+        #expect(top.entries.map(\.bytesUp) == (isLeft ? [500, 400] : [700, 500, 1]))
+        #expect(top.connections == (isLeft ? 4 : 7) && top.names == (isLeft ? 2 : 3))
+        #expect(asked.withLock { $0 } == (isLeft ? [nil] : [nil, "500"]))
+        #expect(json.status == (isLeft ? 130 : 0) && json.errorCode == (isLeft ? "interrupted" : nil))
+        let table = fixture.run(["history", "top", "--limit", "1"], isInterrupted: isLeft)
+        #expect(table.output.contains(isLeft ? "all 2" : "all 3"))
+        #expect(table.error.contains("connections back to 2027-01-15") == isLeft)
+    }
+
+    @Test func `on a terminal a long command says how far it is, and takes the line away again`() throws {
+        let fixture = try AdminFixture(hasServer: false)
+        let http = try serverOfTwoParts(fixture) { _ in }
+        defer { http.stop() }
+        for isTerminal in [true, false] {
+            var seconds: Int64 = 0
+            let shown = fixture.run(["history", "top"], isErrorTerminal: isTerminal) {
+                seconds += 2
+                return Timestamp(microseconds: seconds * 1_000_000)
+            }
+            #expect(shown.status == 0 && !shown.output.contains("counted"))
+            #expect(shown.error.contains("counted 4 connections, back to 2027-01-15") == isTerminal)
+            #expect(isTerminal ? shown.error.hasSuffix("\r\u{1B}[K") : shown.error.isEmpty)
+        }
+    }
+
+    @Test func `a list that finds nothing can be left, says where it was, and goes on from there`() throws {
+        let fixture = try AdminFixture(hasServer: true)
+        _ = try fixture.makeHistory(60_000)
+        for order in [[], ["--oldest"]] {
+            let words = ["history", "--min-bytes", "900TB"] + order
+            let left = fixture.run(words, isInterrupted: true)
+            // On a quick machine a page may have been all.
+            guard left.status != 0 else { continue }
+            #expect(left.status == 130 && left.error.contains("stopped: nothing"), "\(left.error)")
+            let place = try #require(
+                left.error.split(separator: " ").last { Int($0) != nil }
+                    ?? left.error.split(separator: "--cursor ").last)
+            let cursor = String(place.prefix { $0.isNumber })
+            #expect(fixture.run(words + ["--cursor", cursor]).status == 0)
+        }
     }
 
     private func ids(_ outcome: AdminFixture.Outcome) throws -> [Int64] {

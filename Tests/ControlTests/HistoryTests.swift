@@ -48,6 +48,26 @@ struct HistoryTests {
         #expect(ids(first).count == 20 && rows.connections.count == 300)
     }
 
+    @Test func `top in parts is the whole, and only its first part is in the audit`() throws {
+        try fixture.makeHistory(4_000)
+        func top(_ query: String) throws -> TopAnswer {
+            let answer = fixture.ask("GET", "/v1/history/top?by=client\(query)")
+            return try JSONDecoder().decode(TopAnswer.self, from: Data(answer.body))
+        }
+        var parts: [TopAnswer] = []
+        repeat {
+            parts.append(try top("&limit=1001" + (parts.last?.next.map { "&cursor=\($0)" } ?? "")))
+        } while parts.last?.next != nil && parts.count < 100
+        #expect(parts.count > 2 && parts.allSatisfy { $0.entries.count == $0.names })
+        #expect(parts.dropLast().allSatisfy { !$0.complete } && parts.last?.complete == true)
+        let whole = try top("&limit=1000")
+        #expect(whole.complete && parts.reduce(0) { $0 + $1.connections } == whole.connections)
+        #expect(parts.reduce(0) { $0 + $1.bytesUp } == whole.bytesUp && whole.bytesUp > 0)
+        let names = Set(parts.flatMap { $0.entries.map(\.name) })
+        #expect(names.count == whole.names)
+        #expect(try reads() == ["history-top by=client limit=1001", "history-top by=client limit=1000"])
+    }
+
     @Test func `no number in a query is too great or too small to be answered`() throws {
         try fixture.makeHistory(30)
         let numbers = ["\(Int64.max)", "\(Int64.max - 1)", "\(Int64.min)", "0"]

@@ -1,0 +1,104 @@
+import Foundation
+import Logging
+import Records
+import SQLite
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct LogWatchTests {
+    let scratch = Scratch()
+
+    private var logBytes: Int {
+        let attributes = try? FileManager.default.attributesOfItem(
+            atPath: scratch.path("\(Store.fileName)-wal"))
+        return attributes?[.size] as? Int ?? 0
+    }
+
+    /// 4 MB of the log.
+    private func write(_ store: Store) throws {
+        let detail = String(repeating: "x", count: 4_000)
+        try store.write(actor: .server) { (t) throws(RecordsError) in
+            for _ in 0..<1_000 { try t.audit("event", detail: detail) }
+        }
+    }
+
+    @Test func `readers that overlap, each short, do not keep the log of writes growing`() throws {
+        let store = try scratch.server()
+        let begun = Atomic<Int>(0)
+        let isOver = Atomic<Bool>(false)
+        let ended = DispatchGroup()
+        for _ in 0..<3 {
+            ended.enter()
+            Thread.detachNewThread {
+                while !isOver.load(ordering: .relaxed) {
+                    _ = try? store.read { (r) throws(RecordsError) in
+                        let mine = begun.add(1, ordering: .relaxed).newValue
+                        _ = try r.newestAudit(limit: 1)
+                        // Until another one has begun, or as long as a page of the history may take.
+                        let end = ContinuousClock.now + .milliseconds(20)
+                        while begun.load(ordering: .relaxed) == mine, ContinuousClock.now < end {
+                            sched_yield()
+                        }
+                    }
+                }
+                ended.leave()
+            }
+        }
+        var most = 0
+        for _ in 0..<30 {
+            try write(store)
+            most = max(most, logBytes)
+        }
+        // What is left to do is done without another write.
+        let end = ContinuousClock.now + .seconds(30)
+        var commits: UInt64 = 0
+        while logBytes > 60_000_000, ContinuousClock.now < end {
+            commits = store.history.waitForCommit(after: commits, milliseconds: 50)
+            try write(store)
+        }
+        isOver.store(true, ordering: .relaxed)
+        ended.wait()
+        print(
+            "120 MB written beside \(begun.load(ordering: .relaxed)) readers; the log had \(most) bytes at most"
+        )
+        #expect(most < 60_000_000)
+        store.close()
+    }
+
+    @Test func `who keeps the log from beginning anew is named, and it begins when they have gone`() throws {
+        let lines = Mutex<[String]>([])
+        let found = DispatchSemaphore(value: 0)
+        Log.replaceSink { line in
+            guard line.contains("log-held") else { return }
+            lines.withLock { $0.append(line) }
+            found.signal()
+        }
+        defer { Log.replaceSink(StandardError.write) }
+        let store = try scratch.server()
+        let (isInside, mayLeave, left) =
+            (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        Thread.detachNewThread {
+            ReaderGate.$name.withValue("GET /v1/history/top of alice") {
+                _ = try? store.read { (r) throws(RecordsError) in
+                    _ = try r.newestAudit(limit: 1)
+                    isInside.signal()
+                    mayLeave.wait()
+                }
+            }
+            left.signal()
+        }
+        isInside.wait()
+        for _ in 0..<10 { try write(store) }
+        #expect(found.wait(timeout: .now() + 30) == .success)
+        let line = lines.withLock { $0.first ?? "" }
+        #expect(line.contains(#"reader="GET /v1/history/top of alice""#), "\(line)")
+        // Others are not kept waiting for it.
+        #expect(try store.audit().count > 0)
+        mayLeave.signal()
+        left.wait()
+        let end = ContinuousClock.now + .seconds(30)
+        while logBytes > 17_000_000, ContinuousClock.now < end { try store.addNodeTag() }
+        #expect(logBytes <= 17_000_000)
+        store.close()
+    }
+}
