@@ -15,7 +15,7 @@ enum ConnectionCommands {
                 rightAligned: ["ID", "OPEN FOR", "UP", "DOWN", "UP/S", "DOWN/S"])
             let now = session.console.now()
             for one in try session.decode(json, as: [LiveConnection].self) {
-                let seconds = Double(now.microseconds - one.openedAt.microseconds) / 1_000_000
+                let seconds = Double(now.distance(from: one.openedAt)) / 1_000_000
                 let bytes = { (count: UInt64) in TextTable.Cell(bytesText(Int64(clamping: count))) }
                 table.append([
                     "\(String(one.id))", "\(HistoryText.duration(seconds))", TextTable.Cell(one.node),

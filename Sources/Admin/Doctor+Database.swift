@@ -85,7 +85,7 @@ extension Doctor {
         }
         let detail =
             "seal \(seal.id) of \(TimeText.both(seal.at, now: now)), \(facts.unsealedRows) records since"
-        let isLate = now.microseconds - seal.at.microseconds > 300_000_000
+        let isLate = now.distance(from: seal.at) > 300_000_000
         if status != nil, facts.unsealedRows > 0, isLate {
             fail("chain", detail, "the server has not sealed for minutes: look at its log")
         } else {
@@ -99,7 +99,7 @@ extension Doctor {
             return warn("backup", "none was ever made", "goproxy-admin backup FILE")
         }
         let text = "the last one \(TimeText.both(last, now: now))"
-        guard now.microseconds - last.microseconds > 7 * 86_400 * 1_000_000 else { return ok("backup", text) }
+        guard now.distance(from: last) > 7 * 86_400 * 1_000_000 else { return ok("backup", text) }
         warn("backup", text, "goproxy-admin backup FILE")
     }
 }

@@ -48,7 +48,7 @@ struct HistoryText {
         var seconds = time_t(time.microseconds / 1_000_000)
         var parts = tm()
         localtime_r(&seconds, &parts)
-        let shown = Timestamp(microseconds: time.microseconds + Int64(parts.tm_gmtoff) * 1_000_000)
+        let shown = time.adding(seconds: Int64(parts.tm_gmtoff))
         let minutes = abs(parts.tm_gmtoff) / 60
         let padded = { (number: Int) in number < 10 ? "0\(number)" : "\(number)" }
         let zone = "\(parts.tm_gmtoff < 0 ? "-" : "+")\(padded(minutes / 60)):\(padded(minutes % 60))"

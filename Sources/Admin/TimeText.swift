@@ -13,7 +13,7 @@ enum TimeText {
 
     /// One unit and the largest; clocks of two machines differ, so the future is "now" for a minute.
     static func relative(_ time: Timestamp, now: Timestamp) -> String {
-        let seconds = (now.microseconds - time.microseconds) / 1_000_000
+        let seconds = now.distance(from: time) / 1_000_000
         if seconds < -60 { return "in \(span(-seconds))" }
         return seconds < 1 ? "now" : "\(span(seconds)) ago"
     }

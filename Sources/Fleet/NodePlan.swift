@@ -1,6 +1,7 @@
 import Logging
 import Reactor
 import Records
+import TLS
 import Tunnel
 
 /// What the records ask for of one node, as a value: compared with what runs, the difference is the work.
@@ -28,6 +29,9 @@ struct NodePlan: Sendable {
         var names: [UInt32: String] = [:]
         for row in record.mappings where row.enabled && isEnabled {
             do throws(EndpointError) {
+                guard mappings.count < Limits.mappingsPerNode else {
+                    throw EndpointError("more than \(Limits.mappingsPerNode) mappings")
+                }
                 mappings.append(try Mapping(row))
                 names[row.id] = row.name
             } catch {
@@ -37,12 +41,13 @@ struct NodePlan: Sendable {
         self.mappings = mappings
         self.refused = refused
         mappingNames = names
-        wantedRevisions = Dictionary(
-            uniqueKeysWithValues: record.mappings.map { ($0.id, $0.desiredRevision) })
+        wantedRevisions = Dictionary(record.mappings.map { ($0.id, $0.desiredRevision) }) { max($0, $1) }
     }
 
     private static func admission(_ row: CredentialRecord, _ keys: CredentialFactory) -> Admission? {
-        guard let psk = keys.openPSK(row.sealedPSK, identity: row.identity) else {
+        // TLS takes keys of one length, and the row may be anybody's.
+        guard let psk = keys.openPSK(row.sealedPSK, identity: row.identity), psk.count == TLSContext.pskBytes
+        else {
             // Sealed under another key: a database that was copied here without its seal.key.
             Log.error(
                 "credential-not-usable", ("node", row.nodeID), ("reason", "it was sealed under another key"))

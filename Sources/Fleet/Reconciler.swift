@@ -100,7 +100,8 @@ package final class Reconciler: LiveFleet {
         let (after, took) = (snapshot(), start.duration(to: clock.now))
         let earlier = Dictionary(before.map { ($0.id, $0) }) { first, _ in first }
         let milliseconds = UInt64(max(1, took / .milliseconds(1)))
-        let rate = { (first: UInt64, last: UInt64) in (last - min(first, last)) * 1_000 / milliseconds }
+        // The counts lie in a file.
+        let rate = { (first: UInt64, last: UInt64) in (last - min(first, last)) / milliseconds &* 1_000 }
         return after.map { connection in
             guard let first = earlier[connection.id] else { return connection }
             var connection = connection

@@ -153,7 +153,7 @@ final class WriteBack: TurnWork {
     ) throws(RecordsError) {
         let node = try transaction.reader.node(id: id)
         for entry in news.audit {
-            let isLate = transaction.now.microseconds - entry.at.microseconds > lateMicroseconds
+            let isLate = transaction.now.distance(from: entry.at) > lateMicroseconds
             try transaction.audit(
                 entry.action, node: node,
                 detail: isLate

@@ -56,6 +56,12 @@ final class Committer {
         logWatch = LogWatch(path: opening.path, database: connection.database, gate: opening.gate)
         ballast = opening.lifecycle == nil ? nil : Ballast(directory: opening.directory)
         if opening.lifecycle != nil { LogRoom.make(for: opening.path) }
+        // Beyond this the next ids could leave the range of numbers. A server that opens a million a second is there in 146,000 years.
+        guard max(recovery.lastConnection, recovery.lastRoute) < Int64.max / 2 else {
+            throw RecordsError(
+                .corrupt, "\(SlotFile.name) or the database holds an id that no server gave",
+                hint: "goproxy-admin audit verify; move \(SlotFile.name) aside if the database is right")
+        }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
         directory = opening.directory

@@ -138,8 +138,8 @@ struct ConnectionScan {
 
     private func front(of ids: ClosedRange<Int64>, _ count: Int) -> ClosedRange<Int64> {
         switch order {
-        case .newest: max(ids.lowerBound, ids.upperBound - Int64(count) + 1)...ids.upperBound
-        case .oldest: ids.lowerBound...min(ids.upperBound, ids.lowerBound + Int64(count) - 1)
+        case .newest: max(ids.lowerBound, ids.upperBound.adding(1 - Int64(count)))...ids.upperBound
+        case .oldest: ids.lowerBound...min(ids.upperBound, ids.lowerBound.adding(Int64(count) - 1))
         }
     }
 

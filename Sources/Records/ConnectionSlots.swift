@@ -52,7 +52,7 @@ package final class ConnectionSlots {
         (header + SlotFile.Header.boot).withMemoryRebound(to: UInt8.self, capacity: 40) {
             $0.update(from: boot, count: boot.count)
         }
-        header[SlotFile.Header.highest] = UInt64(lastConnection)
+        header[SlotFile.Header.highest] = UInt64(clamping: lastConnection)
         heartbeat(at: .now, monotonicNanoseconds: Monotonic.nanoseconds)
     }
 
@@ -87,8 +87,8 @@ package final class ConnectionSlots {
         slot[SlotFile.Slot.closedMonotonic] = 0
         // Stores are not moved across: whatever a kill leaves, an id stands before a whole slot.
         atomicMemoryFence(ordering: .releasing)
-        slot[SlotFile.Slot.id] = UInt64(id)
-        header[SlotFile.Header.highest] = max(header[SlotFile.Header.highest], UInt64(id))
+        slot[SlotFile.Slot.id] = UInt64(clamping: id)
+        header[SlotFile.Header.highest] = max(header[SlotFile.Header.highest], UInt64(clamping: id))
         return Slot(index: index, counts: slot + SlotFile.Slot.up)
     }
 
@@ -119,7 +119,7 @@ package final class ConnectionSlots {
     /// A connection that runs although `take` failed: nobody counts for it, but a start after a crash must close it too.
     package func followWithoutSlot(_ id: Int64) {
         withoutSlot.insert(id)
-        header[SlotFile.Header.highest] = max(header[SlotFile.Header.highest], UInt64(id))
+        header[SlotFile.Header.highest] = max(header[SlotFile.Header.highest], UInt64(clamping: id))
     }
 
     /// Its closing is durable, or its opening was dropped.
@@ -135,12 +135,12 @@ package final class ConnectionSlots {
 
     /// Saves the next start the search among all that are closed.
     private func lookForOldest() {
-        var oldest = header[SlotFile.Header.highest] + 1
+        var oldest = header[SlotFile.Header.highest] &+ 1
         for index in 0..<count {
             let id = words(index)[SlotFile.Slot.id]
             if id != 0 { oldest = min(oldest, id) }
         }
-        if let id = withoutSlot.min() { oldest = min(oldest, UInt64(id)) }
+        if let id = withoutSlot.min() { oldest = min(oldest, UInt64(clamping: id)) }
         header[SlotFile.Header.closedBelow] = oldest
     }
 
@@ -167,7 +167,7 @@ package final class ConnectionSlots {
     /// `minute`: microseconds since the epoch at which the minute began.
     package func countRefusal(_ cause: Refusal, minute: Int64) {
         let block = header + SlotFile.Header.blocks[Int(header[SlotFile.Header.current] & 1)]
-        block[SlotFile.Header.counters + cause.index] += 1
+        block[SlotFile.Header.counters + cause.index] &+= 1
         block[1] = max(block[1], UInt64(clamping: minute + 60_000_000))
         // Last: a block without a beginning is empty.
         atomicMemoryFence(ordering: .releasing)

@@ -35,7 +35,8 @@ package struct Reader {
             }
             return try database.first("SELECT * FROM node_list WHERE id = ?", id) {
                 (row) throws(SQLiteError) in
-                try NodeRecord(row, tags: Dictionary(uniqueKeysWithValues: tags))
+                // Two keys that differ as bytes may be equal as text; no server writes such.
+                try NodeRecord(row, tags: Dictionary(tags) { $1 })
             }
         }
     }

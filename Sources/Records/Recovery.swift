@@ -84,7 +84,7 @@ struct Recovery {
             closings.append(
                 Closed(
                     connection: other.id, at: at,
-                    durationMicroseconds: at.microseconds - other.at.microseconds, up: 0, down: 0,
+                    durationMicroseconds: at.distance(from: other.at), up: 0, down: 0,
                     reason: .serverCrash, flags: .recovered))
         }
         if !closings.isEmpty { Log.warn("connections-recovered", ("count", closings.count)) }

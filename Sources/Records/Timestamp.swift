@@ -87,6 +87,12 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
         left.microseconds < right.microseconds
     }
 
+    /// Microseconds from `other` to this one, as far as they can be counted: a damaged record may hold any number.
+    package func distance(from other: Timestamp) -> Int64 {
+        let (distance, isOut) = microseconds.subtractingReportingOverflow(other.microseconds)
+        return isOut ? microseconds < other.microseconds ? .min : .max : distance
+    }
+
     package func adding(seconds: Int64) -> Timestamp {
         let (product, overflowed) = seconds.multipliedReportingOverflow(by: 1_000_000)
         let (sum, carried) = microseconds.addingReportingOverflow(product)

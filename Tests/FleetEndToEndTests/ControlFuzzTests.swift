@@ -9,7 +9,8 @@ import Tunnel
 @Suite(.light)
 struct ControlFuzzTests {
     /// As many as take some seconds; GOPROXY_SEEDS says how many more, GOPROXY_SEED replays one.
-    private static let seeds: UInt64 = getenv("GOPROXY_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 1_000
+    private static let seeds: UInt64 =
+        getenv("GOPROXY_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 1_000
 
     @Test func `whatever a node says ends its own link at most, and says why`() throws {
         let target = try namedTarget("red")
