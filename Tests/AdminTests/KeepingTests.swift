@@ -129,6 +129,7 @@ struct KeepingTests {
         #expect(FileManager.default.fileExists(atPath: file))
         let sent = fixture.run(words)
         #expect(sent.status == 0 && sent.output.utf8.count == 65, "\(sent.error)")
+        #expect(fixture.run("audit --action seal-key-export -o jsonl").output.contains(#"to \"-\""#))
         #expect(!FileManager.default.fileExists(atPath: file))
         let received = try TemporaryDirectory()
         let copy = try received.write("verify.key", sent.output)
