@@ -22,9 +22,7 @@ final class FleetState {
         var whenGone: [() -> Void] = []
         /// Times and hosts of takeovers: two machines with one uuid show here.
         var takeovers: [(at: UInt64, host: String)] = []
-        /// Times of the violations that the audit has, and how many it was spared since.
-        var violations: [UInt64] = []
-        var violationsLeftOut = 0
+        var auditBudget = AuditBudget()
 
         init(_ plan: NodePlan, _ peer: Peer) {
             id = plan.id
@@ -34,8 +32,6 @@ final class FleetState {
     }
 
     private static let manyTakeovers = 5
-    /// The audit is kept for ever: a node that comes back and does it again gets so many entries in the window.
-    private static let manyViolations = 10
     private static let window: UInt64 = 600_000_000_000
     /// How old the counts that lists show may be. Only of nodes that have opened or ended something: a
     /// thousand that rest are not looked at each second.
@@ -50,6 +46,8 @@ final class FleetState {
     private var nodes: [String: Managed] = [:]
     private var byPeer: [ObjectIdentifier: Managed] = [:]
     private var moved: [Managed] = []
+    /// Nodes whose audit lacks entries.
+    private var leavingOut: Set<String> = []
     private var lastSeen: UInt64
     private lazy var writeBack = WriteBack(loop: server.loop, store: store) { [unowned self] in
         nodes[$0].map { observe($0) }
@@ -114,6 +112,7 @@ final class FleetState {
     func remove(_ id: String) {
         guard let node = nodes.removeValue(forKey: id) else { return }
         writeBack.forgetStates(of: id)
+        leavingOut.remove(id)
         server.registry.setAdmissions([], of: node.peer)
         node.endedByPlan += node.peer.revoke()
         node.peer.apply([], revision: node.peer.revision)
@@ -218,6 +217,9 @@ final class FleetState {
             live.setSubConnections(node.id, node.peer.openStreams)
         }
         moved.removeAll(keepingCapacity: true)
+        for node in leavingOut.compactMap({ nodes[$0] }) {
+            tellLeftOut(node, node.auditBudget.takeLeftOut(now: server.loop.now))
+        }
         guard server.loop.now - lastSeen >= Self.seenInterval else { return }
         lastSeen = server.loop.now
         let ids = nodes.values.filter { $0.session != nil }.map(\.id)
@@ -239,7 +241,11 @@ final class FleetState {
         node.takeovers.removeAll { now - $0.at > Self.window }
         node.takeovers.append((now, address.host))
         let hosts = Set(node.takeovers.map(\.host))
-        guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else { return }
+        guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else {
+            // From one host as many as it likes: the last ones tell whether there is another.
+            if node.takeovers.count > 8 * Self.manyTakeovers { node.takeovers.removeFirst() }
+            return
+        }
         node.takeovers.removeAll()
         audit(
             node, "takeovers",
@@ -247,22 +253,24 @@ final class FleetState {
     }
 
     private func violated(_ node: Managed, _ violation: Violation) {
-        let now = server.loop.now
-        node.violations.removeAll { now - $0 > Self.window }
-        guard node.violations.count < Self.manyViolations else {
-            node.violationsLeftOut += 1
-            return
-        }
-        node.violations.append(now)
-        let leftOut = node.violationsLeftOut
-        node.violationsLeftOut = 0
-        audit(
-            node, "violation",
-            leftOut == 0 ? violation.description : "\(violation) (and \(leftOut) more before it)")
+        audit(node, "violation", violation.description)
     }
 
     private func audit(_ node: Managed, _ action: StaticString, _ detail: String) {
+        tellLeftOut(node, node.auditBudget.takeLeftOut(now: server.loop.now))
+        guard node.auditBudget.admit(now: server.loop.now) else {
+            leavingOut.insert(node.id)
+            return
+        }
         writeBack.audit(node.id, name: node.plan.name, action, detail)
+    }
+
+    private func tellLeftOut(_ node: Managed, _ count: Int) {
+        guard count > 0 else { return }
+        leavingOut.remove(node.id)
+        writeBack.audit(
+            node.id, name: node.plan.name, "entries-left-out",
+            "\(count) violations and takeovers are not in the audit")
     }
 
     // MARK: What is written back
@@ -271,6 +279,7 @@ final class FleetState {
 
     /// Hands over what was seen. Before the store is closed.
     func flush() {
+        for node in leavingOut.compactMap({ nodes[$0] }) { tellLeftOut(node, node.auditBudget.takeLeftOut()) }
         history.flush()
         writeBack.flush()
     }

@@ -301,7 +301,16 @@ struct HostileNodeTests {
                 _ = try node.waitForEnd()
             }
             let entries = try scene.fleet.audit().filter { $0["action"] == .text("violation") }
-            #expect(entries.count >= 1 && entries.count <= 20, "\(entries.count)")
+            #expect(entries.count == 10, "\(entries.count)")
+            // What is not there is counted, at the latest when the server ends.
+            let lines = scene.fleet.server.logged("violation", where: ["node": "edge-07"]).count
+            try scene.fleet.stopServer()
+            try scene.fleet.resumeServer()
+            let last = try #require(
+                try scene.fleet.audit().last { $0["action"] == .text("entries-left-out") })
+            #expect(
+                last["detail"] == .text("\(lines - 10) violations and takeovers are not in the audit")
+                    && last["node"] == .text("edge-07"), "\(last)")
         }
     }
 }

@@ -39,6 +39,9 @@ extension Doors {
             ("UInt64(time.tv_sec)", "the clock of this boot"),
             ("Int64(monotonic / 1_000)", "a 64-bit number divided by 1,000 fits 63"),
         ],
+        "Fleet/FleetState.swift": [
+            ("takeovers.removeFirst()", "more than forty are there")
+        ],
         "Fleet/Gate.swift": [
             ("Int(firstBytes[3])", "8 bits; five bytes are there")
         ],
