@@ -11,6 +11,8 @@ extension Multiplexer {
         precondition(count > 0 && count <= states[index].sendCredit && count <= linkSendCredit)
         states[index].sendCredit -= count
         states[index].sentBytes += UInt64(count)
+        isQuiet = false
+        lastSent = lastNow
         linkSendCredit -= count
         Frame.writeHeader(.data, stream: id, payloadBytes: count, at: target)
     }

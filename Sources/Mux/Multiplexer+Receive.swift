@@ -14,6 +14,12 @@ extension Multiplexer {
         case .ping:
             guard misdeeds.spend(now: now) else { throw .flood }
             pongPending = frame.payload.number(UInt64.self, at: 0)
+            // An end that only sends learns of the path when the one that receives does: its own data is not under way then.
+            if let lastSent, now - min(lastSent, now) < Self.askBackNanoseconds, !hasReceivedSincePing,
+                !pingInFlight, askedBack.spend(now: now)
+            {
+                ping(now: now)
+            }
             return .none
         case .pong: return try receivePong(frame, now: now)
         case .control: return try receiveControl(frame, now: now)
@@ -41,6 +47,7 @@ extension Multiplexer {
         }
         guard !states[index].isFinishedThere else { throw .afterFin }
         guard states[index].window.arrived(count) else { throw .beyondStreamCredit }
+        (isQuiet, hasReceivedSincePing) = (false, true)
         linkGranted -= count
         states[index].receivedBytes += UInt64(count)
         return .data(frame.stream, frame.payload)
@@ -78,7 +85,7 @@ extension Multiplexer {
             guard !states[index].isLive else { throw .slotInUse }
         }
         let last = index < states.count ? states[index].generation : 0
-        guard id.generation == StreamID.generation(after: last) else { throw .wrongGeneration }
+        guard id.generation == generation(after: last) else { throw .wrongGeneration }
         let receiveFirst = Int(frame.payload.number(UInt32.self, at: 4))
         let sendFirst = Int(frame.payload.number(UInt32.self, at: 8))
         let largest = Credit.firstWindowBytes(openStreams: 0)
@@ -88,7 +95,10 @@ extension Multiplexer {
         guard let family = ClientAddress.Family(rawValue: frame.payload[12]), frame.payload[13] == 0 else {
             throw .badAddress
         }
-        let isWithinLimits = theirStreams < maximumStreams && hasRoom(forFirstWindow: receiveFirst)
+        // An id that has come round while its last stream is held waits for the next round.
+        let isWithinLimits =
+            theirStreams < maximumStreams && hasRoom(forFirstWindow: receiveFirst)
+            && !heldPast.contains(id)
         growTable(to: index)
         theirSlotsUsed = max(theirSlotsUsed, id.slot + 1)
         begin(index, generation: id.generation, sendFirst: sendFirst, receiveFirst: receiveFirst, now: now)
@@ -146,8 +156,14 @@ extension Multiplexer {
         }
         pingInFlight = false
         let took = now - min(pingSentAt, now)
-        let isFirst = roundTripNanoseconds == Credit.assumedRoundTripNanoseconds
-        roundTripNanoseconds = isFirst ? took : min(took, roundTripNanoseconds)
+        let wasProbing = roundTrip.isProbing
+        if roundTrip.answered(
+            took, now: now, isQuiet: isQuiet, wasQuiet: wasQuiet, isReceiving: hasReceivedSincePing)
+        {
+            ping(now: now)
+        } else if wasProbing {
+            returnWithheld()
+        }
         return .pong(roundTripNanoseconds: took)
     }
 
@@ -172,8 +188,7 @@ extension Multiplexer {
         let id = frame.stream
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
         unpark(index)
-        guard index < states.count, id.generation != 0,
-            StreamID.generation(id.generation, isNoLaterThan: states[index].generation),
+        guard index < states.count, wasOpened(id.generation, last: states[index].generation),
             !states[index].pending.contains(.open) || id.generation != states[index].generation
         else { throw .neverOpened }
         guard talliesExpected > 0 else { throw .tallyTwice }
@@ -194,9 +209,7 @@ extension Multiplexer {
             guard !states[index].pending.contains(.open) else { throw .neverOpened }
             if !states[index].pending.contains(.close) { return index }
         }
-        guard id.generation != 0, StreamID.generation(id.generation, isNoLaterThan: last) else {
-            throw .neverOpened
-        }
+        guard wasOpened(id.generation, last: last) else { throw .neverOpened }
         guard lateAllowance >= lateCost else { throw .lateFlood }
         lateAllowance -= lateCost
         if last == id.generation, states[index].isLive { endFromThere(index, frame.kind) }

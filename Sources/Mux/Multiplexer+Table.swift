@@ -21,6 +21,17 @@ extension Multiplexer {
         )
     }
 
+    /// The generation after this one; 0 is left out, so that no stream has the link's id.
+    func generation(after generation: UInt16) -> UInt16 {
+        generation == generations ? 1 : generation + 1
+    }
+
+    /// Whether a slot that is at `last` has had this generation. When one has come round, an earlier one may have a higher number, and
+    /// however many lie between: who writes to somebody slow may be counted after half a circle.
+    func wasOpened(_ generation: UInt16, last: UInt16) -> Bool {
+        generation != 0 && generation <= (hasComeRound && last != 0 ? generations : last)
+    }
+
     func growTable(to index: Int) {
         while states.count <= index {
             states.append(StreamState())
@@ -39,6 +50,7 @@ extension Multiplexer {
         var count = states.count
         while let last = states[..<count].last, !last.isLive, !last.isQueued, !last.isHeld || count & 1 == 0 {
             // A slot of theirs that is not live is nobody's: their ends are told by id.
+            if last.isHeld { heldPast.insert(id(at: count - 1)) }
             parked.append(last.generation)
             count -= 1
         }
@@ -53,6 +65,9 @@ extension Multiplexer {
     func begin(_ index: Int, generation: UInt16, sendFirst: Int, receiveFirst: Int, now: UInt64) {
         // The place in the queue of pending frames stays: it belongs to the slot.
         let (isQueued, next) = (states[index].isQueued, states[index].nextQueued)
+        // Of theirs: over on the link, and its owner still writes what came.
+        if states[index].isHeld { heldPast.insert(id(at: index)) }
+        if generation < states[index].generation { hasComeRound = true }
         states[index] = StreamState()
         states[index].isQueued = isQueued
         states[index].nextQueued = next
@@ -81,22 +96,39 @@ extension Multiplexer {
         guard states[index].isReceiving else { return }
         states[index].isReceiving = false
         firstWindowsGranted -= states[index].window.firstBytes
-        growthPool += states[index].window.limitBytes - states[index].window.firstBytes
+        states[index].window.giveBackAll(&growthPool)
         orphanedBytes += states[index].window.bufferedBytes
     }
 
     /// Whether a stream with this first window leaves enough of the link's credit to all others, should all stall.
     func hasRoom(forFirstWindow bytes: Int) -> Bool {
         let first = firstWindowsGranted + bytes
-        let grown = Credit.growthPoolBytes - growthPool
         return first <= Credit.linkBytes - Credit.growthPoolBytes
-            && first + grown + orphanedBytes <= Credit.linkBytes
+            && first + growthPool.lentBytes + orphanedBytes <= Credit.linkBytes
     }
 
     /// Bounded, so that a link that lives for months does not save up the right to flood: by all DATA that can be
     /// under way, and as much again for frames without payload.
     func allowLate(_ amount: Int) {
         lateAllowance = min(lateAllowance + amount, 2 * Credit.linkBytes)
+    }
+
+    /// Credit is due: now, or when the path has been measured.
+    func returnCredit(at index: Int) {
+        guard roundTrip.isProbing else { return require(.window, at: index) }
+        guard !states[index].isWithheld else { return }
+        states[index].isWithheld = true
+        withheld.append(Int32(index))
+    }
+
+    func returnWithheld() {
+        for place in withheld {
+            let index = Int(place)
+            guard index < states.count, states[index].isWithheld else { continue }
+            states[index].isWithheld = false
+            if states[index].isReceiving, states[index].window.isDue { require(.window, at: index) }
+        }
+        withheld.removeAll(keepingCapacity: true)
     }
 
     func require(_ frames: PendingFrames, at index: Int) {

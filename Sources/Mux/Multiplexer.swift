@@ -5,8 +5,11 @@
 package final class Multiplexer {
     package let role: Role
     package let maximumStreams: Int
-    /// The shortest round trip seen; windows are sized by it.
-    package internal(set) var roundTripNanoseconds = Credit.assumedRoundTripNanoseconds
+    /// What a slot's generations count to before they begin again at 1: all of their 15 bits, but in tests.
+    let generations: UInt16
+    /// The shortest round trip of late; windows are sized by it.
+    package var roundTripNanoseconds: UInt64 { roundTrip.shortest }
+    var roundTrip = RoundTrip()
     /// Windows are sized by no shorter one than this: the owner's word on what the path is not the reason for.
     package var leastRoundTripNanoseconds: UInt64 = 0
     package internal(set) var hasSentGoAway = false
@@ -22,6 +25,10 @@ package final class Multiplexer {
     /// Streams that an owner still holds, for each opener.
     package internal(set) var ourStreams = 0
     package internal(set) var theirStreams = 0
+    /// Streams of theirs that the owner still holds while their slot serves others: an id that comes round is not given to two.
+    var heldPast = Set<StreamID>()
+    /// A slot has been through all generations.
+    var hasComeRound = false
 
     var queueFirst: Int32 = -1
     var queueLast: Int32 = -1
@@ -29,7 +36,7 @@ package final class Multiplexer {
     package internal(set) var linkSendCredit = Credit.linkBytes
     var linkGranted = Credit.linkBytes
     var linkOwed = 0
-    var growthPool = Credit.growthPoolBytes
+    var growthPool = GrowthPool()
     /// First windows of the streams that still receive.
     var firstWindowsGranted = 0
     /// Bytes that came on streams that receive no more, and have not left.
@@ -42,6 +49,15 @@ package final class Multiplexer {
     var pingPending = false
     var pingNumber: UInt64 = 0
     var pongPending: UInt64?
+    /// DATA has been sent, or has come, since this end last asked, and when that was a question before it.
+    var isQuiet = true
+    var wasQuiet = true
+    var hasReceivedSincePing = false
+    var lastSent: UInt64?
+    static let askBackNanoseconds: UInt64 = 2_000_000_000
+    var askedBack = MisdeedBudget(burst: 8, nanosecondsEach: 200_000_000)
+    /// Those that credit is due to when the path has been measured.
+    var withheld = ContiguousArray<Int32>()
     var goAwayPending: (GoAwayReason, UInt32)?
     /// Those of `tallied` before `talliesSent` have left.
     var tallied = ContiguousArray<Tally>()
@@ -61,10 +77,11 @@ package final class Multiplexer {
     /// What a late frame without payload takes from the allowance.
     static let lateFrameCost = 64
 
-    package init(role: Role, maximumStreams: Int = 16_384) {
-        precondition((1...65_536).contains(maximumStreams))
+    package init(role: Role, maximumStreams: Int = 16_384, generations: UInt16 = 0x7fff) {
+        precondition((1...65_536).contains(maximumStreams) && (2...0x7fff).contains(generations))
         self.role = role
         self.maximumStreams = maximumStreams
+        self.generations = generations
     }
 
     // MARK: Questions
@@ -110,7 +127,7 @@ package final class Multiplexer {
         let index = slot * 2
         growTable(to: index)
         let first = Credit.firstWindowBytes(openStreams: ourStreams + theirStreams)
-        let generation = StreamID.generation(after: states[index].generation)
+        let generation = generation(after: states[index].generation)
         begin(index, generation: generation, sendFirst: first, receiveFirst: first, now: now)
         states[index].mapping = mapping
         states[index].client = client
@@ -153,7 +170,8 @@ package final class Multiplexer {
     }
 
     /// The owner has let go of the stream; its slot may serve another. Exactly once for each opened stream,
-    /// after `finish` and the other end's FIN, after `reset`, or after `closed`. No event names it from then on.
+    /// after `finish` and the other end's FIN, after `reset`, or after `closed`. No event names it from then on, and its id
+    /// may serve again: what is still to be consumed of it is before anything else is received or opened.
     package func release(_ id: StreamID) {
         if isOurs(id) {
             let index = id.slot * 2
@@ -164,7 +182,12 @@ package final class Multiplexer {
         } else {
             precondition(theirStreams > 0, "released twice")
             theirStreams -= 1
-            if let index = liveIndex(id) { states[index].isHeld = false }
+            let index = id.slot * 2 + 1
+            if heldPast.isEmpty || heldPast.remove(id) == nil, index < states.count,
+                states[index].generation == id.generation
+            {
+                states[index].isHeld = false
+            }
         }
     }
 
@@ -177,8 +200,16 @@ package final class Multiplexer {
             precondition(orphanedBytes >= 0, "more consumed than came")
             return
         }
-        if states[index].window.consumed(amount) { require(.window, at: index) }
+        states[index].window.consumed(amount)
+        if states[index].window.isDue { returnCredit(at: index) }
         lastNow = now
+    }
+
+    /// So many bytes of the stream in all have not only left, but have reached whoever is behind the socket, as far as its owner can
+    /// know. A window grows by what its stream delivers.
+    package func delivered(_ id: StreamID, _ total: Int) {
+        guard let index = liveIndex(id), states[index].isReceiving else { return }
+        states[index].window.delivered(total, &growthPool)
     }
 
     /// Asks for a sign of life; answered by a `pong` event. One at a time: false while one is under way.
@@ -189,6 +220,8 @@ package final class Multiplexer {
         pingPending = true
         pingNumber &+= 1
         pingSentAt = now
+        (wasQuiet, isQuiet) = (isQuiet, true)
+        hasReceivedSincePing = false
         return true
     }
 

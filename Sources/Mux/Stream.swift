@@ -48,6 +48,8 @@ struct StreamState {
     /// The owner still holds it: the slot is not given to another stream of ours.
     var isHeld = false
     var isQueued = false
+    /// Credit is due to it, but not while the path is measured.
+    var isWithheld = false
     /// OPENED has come (ours), or `accept` was called (theirs).
     var isAccepted = false
     var isFinishedHere = false
@@ -72,14 +74,19 @@ struct StreamState {
 
 /// Link-wide budget for things that cost little each and are free to send.
 struct MisdeedBudget {
-    private static let burst: UInt64 = 100
-    private static let nanosecondsEach: UInt64 = 30_303_030  // 33 a second
+    let burst: UInt64
+    let nanosecondsEach: UInt64
     /// Virtual time up to which the budget is spent (a leaky bucket in one number).
     private var spentUntil: UInt64 = 0
 
+    init(burst: UInt64 = 100, nanosecondsEach: UInt64 = 30_303_030) {  // 33 a second
+        self.burst = burst
+        self.nanosecondsEach = nanosecondsEach
+    }
+
     /// False when the budget is exhausted.
     mutating func spend(now: UInt64) -> Bool {
-        spentUntil = max(spentUntil, now) + Self.nanosecondsEach
-        return spentUntil - now <= Self.burst * Self.nanosecondsEach
+        spentUntil = max(spentUntil, now) + nanosecondsEach
+        return spentUntil - now <= burst * nanosecondsEach
     }
 }

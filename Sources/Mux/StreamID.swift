@@ -25,13 +25,4 @@ package struct StreamID: Equatable, Hashable, Sendable {
     package var slot: Int { Int(rawValue & 0xffff) }
     var generation: UInt16 { UInt16(truncatingIfNeeded: rawValue >> 16) & 0x7fff }
 
-    /// The generation after `generation`; 0 is left out, so that no stream has the link's id.
-    static func generation(after generation: UInt16) -> UInt16 {
-        generation == 0x7fff ? 1 : generation + 1
-    }
-
-    /// Whether `earlier` came before `later`, seen around the circle of generations.
-    static func generation(_ earlier: UInt16, isNoLaterThan later: UInt16) -> Bool {
-        (later &- earlier) & 0x7fff < 0x4000
-    }
 }

@@ -23,7 +23,9 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     private var isUnpaced: Bool
     /// It was begun in a crowd: `ReceiveBuffer`.
     private var isNarrow: Bool
-    /// No link within a house has such a round trip.
+    /// What the system had chosen, while this program's choice for a distance is in its place.
+    private var nearCongestionControl: String?
+    /// No link within a house has such a round trip. What has become so short as half of it is near by again.
     private static let farMicroseconds: UInt32 = 2_000
 
     /// Takes over `descriptor`, which does not block. `isUnpaced`: `stopPacing` was called before it was connected.
@@ -280,10 +282,25 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
     /// What limits a link is that it carries everything: a congestion control that takes each lost segment for a full path leaves all of
     /// its streams what one connection would have. Over a path that loses 1 % at 40 ms reno has 0.4 MB/s, bbr 11. Where the kernel
     /// does not let this program choose it (tcp(7), tcp_allowed_congestion_control), the system's stays. Near by nothing is lost, and what
-    /// bbr's timers cost is a tenth of all.
+    /// bbr's timers cost is a tenth of all. Called again whenever the path is known anew: paths change.
     package func tuneForDistance(roundTripMicroseconds: UInt32) {
-        guard family != AF_UNIX, !isUnpaced, roundTripMicroseconds >= Self.farMicroseconds else { return }
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "bbr", 3)
+        guard family != AF_UNIX, !isUnpaced else { return }
+        if let near = nearCongestionControl {
+            guard roundTripMicroseconds < Self.farMicroseconds / 2 else { return }
+            setsockopt(
+                descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, near, socklen_t(near.utf8.count))
+            nearCongestionControl = nil
+        } else if roundTripMicroseconds >= Self.farMicroseconds {
+            // Also where it may not be had: it is not asked for again and again.
+            nearCongestionControl = congestionControl
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "bbr", 3)
+        }
+    }
+
+    /// TCP: not acknowledged. Unix-domain: not read, with the kernel's own expenses (ioctl_tty(2), TIOCOUTQ).
+    package var undeliveredBytes: Int {
+        var bytes: Int32 = 0
+        return ioctl(descriptor, UInt(TIOCOUTQ), &bytes) == 0 ? Int(bytes) : 0
     }
 
     /// Keeps what waits in our own hands, where it can be ordered, instead of in the kernel's send queue.

@@ -41,6 +41,10 @@ package protocol StreamTransport: AnyObject {
     var congestionControl: String? { get }
     /// Options for a link: see `StreamSocket.tuneForLink`.
     func tuneForLink()
+    /// What a link's path takes by itself, as it is known now: see `StreamSocket.tuneForDistance`.
+    func tuneForDistance(roundTripMicroseconds: UInt32)
+    /// Bytes that were written and that the other end's system has not taken yet.
+    var undeliveredBytes: Int { get }
     /// How much the kernel may hold that it has not sent.
     func limitUnsent(_ bytes: Int)
     /// Notices when the other end's machine is gone. For a connection that has lived for a while: short ones are spared the call.
@@ -53,6 +57,8 @@ extension StreamTransport {
     package var unacknowledgedBytes: Int { 0 }
     package var pathSilence: UInt64? { nil }
     package var congestionControl: String? { nil }
+    package func tuneForDistance(roundTripMicroseconds: UInt32) {}
+    package var undeliveredBytes: Int { 0 }
     package func limitUnsent(_ bytes: Int) {}
     package func keepAlive() {}
     package func tuneForBulk() {}

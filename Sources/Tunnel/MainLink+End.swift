@@ -52,6 +52,9 @@ extension MainLink {
     private func look(due: UInt64) {
         records.tick(nowNanoseconds: loop.now)
         for sub in subConnections { sub?.sweep(now: loop.now, halfClosedIdle: settings.halfClosedIdle) }
+        for sub in Array(lingering.values) {
+            sub.sweep(now: loop.now, halfClosedIdle: settings.halfClosedIdle)
+        }
         // This program itself was stopped (a suspended machine, a debugger): the silence is ours. Ask, and give 3 s.
         let wasStopped = loop.now - due > 3_000_000_000
         if wasStopped {
@@ -184,6 +187,7 @@ extension MainLink {
                 linger(sub)
             }
         }
+        if !lingering.isEmpty { watchLingering() }
         giveUpAwaited()
         sparse.removeAll()
         bulk.removeAll()
@@ -194,7 +198,12 @@ extension MainLink {
         peer.ended(self, ended)
     }
 
-    func endLingering(_ reason: CloseReason) {
-        for sub in lingering.values { sub.aborted(reason) }
+    /// Those that have stood still for the longest time first, as long as it `must` be.
+    func endLingering(_ reason: CloseReason, while must: () -> Bool = { true }) {
+        let now = loop.now
+        let subs = lingering.values.sorted {
+            ($1.idle(now: now), $0.stream.rawValue) < ($0.idle(now: now), $1.stream.rawValue)
+        }
+        for sub in subs where must() { sub.aborted(reason) }
     }
 }

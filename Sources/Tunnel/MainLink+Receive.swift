@@ -117,7 +117,10 @@ extension MainLink {
         case .refused(let mapping, let reason): peer.recorder?.refused(reason, mapping: mapping, of: peer)
         case .control(let message): try peer.received(message, on: self)
         case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
-        case .pong: answered()
+        case .pong:
+            answered()
+            let microseconds = multiplexer.roundTripNanoseconds / 1_000
+            transport.tuneForDistance(roundTripMicroseconds: UInt32(clamping: microseconds))
         case .goAway(let reason, let milliseconds):
             goAwayReceived = reason
             peer.goingAway(self, reason, retryAfterMilliseconds: milliseconds)

@@ -23,8 +23,9 @@ package final class MainLink: TransportHandler, TurnWork {
 
     /// By slot and opener, as the multiplexer numbers them.
     var subConnections = ContiguousArray<SubConnection?>()
-    /// Over on the link, still writing to a slow socket, their slot in use again.
+    /// Over on the link, still writing to a slow socket, their slot in use again. The multiplexer gives no id to two.
     var lingering: [UInt32: SubConnection] = [:]
+    private var lingerTimer: LoopTimer?
     /// At the end that keeps records.
     private var awaited = AwaitedTallies()
     private var awaitedTimer: LoopTimer?
@@ -102,6 +103,7 @@ package final class MainLink: TransportHandler, TurnWork {
         loop.cancel(keepalive)
         loop.cancel(awaitedTimer)
         loop.cancel(closeTimer)
+        loop.cancel(lingerTimer)
     }
 
     /// Begins: reads what the handshake left, measures the round trip, watches for silence.
@@ -233,9 +235,19 @@ package final class MainLink: TransportHandler, TurnWork {
     }
 
     func linger(_ sub: SubConnection) {
-        // Its slot has gone round all generations while another of the same id still writes: that one has had its time.
-        lingering.removeValue(forKey: sub.stream.rawValue)?.aborted(.idle)
         lingering[sub.stream.rawValue] = sub
+    }
+
+    /// On a link that is over: no question is asked over it any more, whose time could be used.
+    func watchLingering() {
+        lingerTimer = loop.schedule(after: settings.lingerIdle / 2) { [unowned self] in
+            // The last one that goes takes the link with it.
+            let link = self
+            for sub in Array(link.lingering.values) where sub.idle(now: loop.now) >= settings.lingerIdle {
+                sub.aborted(.idle)
+            }
+            if !link.lingering.isEmpty { link.watchLingering() }
+        }
     }
 
     func find(_ id: StreamID) -> SubConnection? {

@@ -47,8 +47,12 @@ package final class Peer {
     /// Links on which nothing new is opened; they live until their last sub-connection ends.
     private var draining: [MainLink] = []
     private static let maximumDraining = 4
-    /// Links that are over, with sub-connections that have everything and still write it to slow sockets.
+    /// Links that are over, with sub-connections that have everything and still write it to slow sockets. All of them together hold
+    /// half of what one link may.
     private var finishing: [MainLink] = []
+    private static let maximumFinishing = 4
+    private static let maximumLingering = 256
+    private static let maximumLingeringBytes = 32 << 20
 
     /// Declared here (with authority), in the order of their ids.
     private(set) var mappings: [UInt32: Mapping] = [:]
@@ -261,9 +265,23 @@ package final class Peer {
             .info, "link-down", ("node", name), ("reason", reason.word.rawValue), ("detail", reason.detail),
             ("sub-connections", reason.subConnections))
         draining.removeAll { $0 === link }
-        if !link.lingering.isEmpty { finishing.append(link) }
+        if !link.lingering.isEmpty { finish(link) }
         if self.link === link { forgetLink() }
         onLink?(reason)
+    }
+
+    /// A node that comes again and again, and leaves each time what nobody takes, has no more than this of it: the oldest goes.
+    private func finish(_ link: MainLink) {
+        finishing.append(link)
+        while lingersTooMuch, let oldest = finishing.first {
+            oldest.endLingering(.limit) { [unowned self] in lingersTooMuch }
+        }
+    }
+
+    private var lingersTooMuch: Bool {
+        finishing.count > Self.maximumFinishing
+            || finishing.reduce(0) { $0 + $1.lingering.count } > Self.maximumLingering
+            || finishing.reduce(0) { $0 + $1.multiplexer.bufferedBytes } > Self.maximumLingeringBytes
     }
 
     /// There is none, or it is being given up: nobody speaks for the other end any more, and nothing that was said holds.

@@ -41,6 +41,9 @@ package final class SubConnection: TransportHandler {
     private var isTunedForBulk = false
     private static let shortLife: UInt64 = 10_000_000_000
     private static let bulkBytes: UInt64 = 256 << 10
+    /// When so much has been written it is next looked at how much of it has been taken.
+    private var nextLook: UInt64 = 288 << 10
+    private static let lookStep: UInt64 = 32 << 10
     /// What the other end counted.
     private var tally: ByteCounts?
     private(set) var isOver = false
@@ -237,7 +240,15 @@ package final class SubConnection: TransportHandler {
             isTunedForBulk = true
             transport?.tuneForBulk()
         }
+        if toSocket >= nextLook { lookAtDelivery() }
         link.consumed(stream, count)
+    }
+
+    /// A window grows by what has reached somebody, and not by what the system has taken in for a program that does not read.
+    private func lookAtDelivery() {
+        let kept = UInt64(transport?.undeliveredBytes ?? 0)
+        link.multiplexer.delivered(stream, Int(clamping: toSocket - min(kept, toSocket)))
+        nextLook = toSocket + max(Self.lookStep, toSocket / 4)
     }
 
     /// Before the next system call: what has passed is known even if this is the last that the program does.
@@ -298,15 +309,17 @@ package final class SubConnection: TransportHandler {
         partIfTaken()
     }
 
-    /// Half-closed and silent for longer than is allowed.
+    func idle(now: UInt64) -> UInt64 { now - min(lastMoved, now) }
+
+    /// Ended in one direction, or in both with bytes that nobody takes, and silent for longer than is allowed.
     func sweep(now: UInt64, halfClosedIdle: UInt64) {
         if !isKeptAlive, now - min(openedAt, now) > Self.shortLife {
             isKeptAlive = true
             transport?.keepAlive()
         }
         // Whoever it said its last words to does not read them.
-        if isBroken, now - min(lastMoved, now) > Parting.patience { return abortAsReset() }
-        guard hasReadEnd != hasLinkEnd, now - min(lastMoved, now) > halfClosedIdle else { return }
+        if isBroken, idle(now: now) > Parting.patience { return abortAsReset() }
+        guard hasReadEnd || hasLinkEnd, idle(now: now) > halfClosedIdle else { return }
         abort(.idle)
     }
 

@@ -16,6 +16,8 @@ package struct TunnelSettings: Sendable {
     package var pingPatience: UInt64 = 3_000_000_000
     /// A sub-connection with one direction ended and nothing moving in the other.
     package var halfClosedIdle: UInt64 = 12 * 3_600 * 1_000_000_000
+    /// A sub-connection of a link that is over, which only writes what had come, and whose socket takes nothing.
+    package var lingerIdle: UInt64 = 60 * 1_000_000_000
     /// A line per sub-connection.
     package var isVerbose = false
     /// Ciphertext that may wait for the link before sub-connections are read no more. More would only make a keystroke

@@ -6,9 +6,9 @@ final class Pair {
     let other: Multiplexer
     var now: UInt64 = 1_000_000_000
 
-    init(role: Role = .dialer, maximumStreams: Int = 16_384) {
-        one = Multiplexer(role: role, maximumStreams: maximumStreams)
-        other = Multiplexer(role: role.other, maximumStreams: maximumStreams)
+    init(role: Role = .dialer, maximumStreams: Int = 16_384, generations: UInt16 = 0x7fff) {
+        one = Multiplexer(role: role, maximumStreams: maximumStreams, generations: generations)
+        other = Multiplexer(role: role.other, maximumStreams: maximumStreams, generations: generations)
     }
 
     /// Opens a stream at `one`, and lets `other` see it.

@@ -12,12 +12,16 @@ final class Simulation {
     /// Both ends' streams carry at most this, so that a seed stays short.
     private var bytesLeft = 3 << 20
     private let isHostile: Bool
+    /// So few that slots go round them.
+    private let hasFewGenerations: Bool
 
     init(seed: UInt64, isHostile: Bool = false) {
         random = SimulationRandom(seed: seed)
         self.isHostile = isHostile
         let roles: [Role] = random.oneIn(2) ? [.dialer, .accepter] : [.accepter, .dialer]
-        ends = roles.map { SimulationEnd(role: $0, isHostile: isHostile) }
+        hasFewGenerations = random.oneIn(3)
+        let generations: UInt16 = hasFewGenerations ? 24 : 0x7fff
+        ends = roles.map { SimulationEnd(role: $0, isHostile: isHostile, generations: generations) }
     }
 
     /// The whole life of a link between two correct ends.
@@ -81,7 +85,8 @@ final class Simulation {
         case 94:
             resetBoth()
             end.mux.shrink()
-        case 95..<97: if end.mux.ping(now: now) { end.pingsSent += 1 }
+            if hasFewGenerations, !isHostile { try turnOver(me) }
+        case 95..<97: end.mux.ping(now: now)
         case 97: if end.controlSent < 8 { end.sendControl(bytes: random.size(bits: 16)) }
         case 98: if random.oneIn(8) { goAway(end) }
         default:
@@ -121,7 +126,7 @@ final class Simulation {
         case 0: stream.isStalled.toggle()
         case 1:
             if random.oneIn(4), !stream.call.isFiller { stream.isStalledUntilEnd = true }
-        case 2: stream.releasesEarly = true
+        case 2: stream.releasesEarly = !hasFewGenerations
         default: break
         }
         if !stream.isStalled, !stream.isStalledUntilEnd {
@@ -142,6 +147,40 @@ final class Simulation {
         guard let one = anyStream(ends[0]), let other = ends[1].streams[one.id] else { return }
         ends[0].reset(one, reason: .clientReset)
         ends[1].reset(other, reason: .targetReset)
+    }
+
+    /// A slot serves short streams one after the other, and the other end is slow to let go of some.
+    private func turnOver(_ me: Int) throws {
+        try exchange()
+        for _ in 0..<random.size(bits: 6) {
+            let call = newCall(there: random.below(3), back: 0)
+            guard let stream = ends[me].open(call, now: now) else { return }
+            try exchange()
+            ends[me].send(stream, into: links[me], limit: .max, frameBytes: 1)
+            if let there = ends[1 - me].streams[stream.id], !there.isOver {
+                ends[1 - me].finish(there)
+                try exchange()
+                if random.oneIn(8) {
+                    there.isStalledUntilEnd = true
+                } else {
+                    ends[1 - me].consume(there, .max, now: now)
+                    ends[1 - me].releaseIfDone(there)
+                }
+            }
+            ends[me].releaseIfDone(stream)
+        }
+        for end in ends { end.removeReleased() }
+        try check()
+    }
+
+    /// Until nothing is under way.
+    private func exchange() throws {
+        while links[0].count + links[1].count > 0 || ends.contains(where: { $0.mux.hasPending }) {
+            for me in 0..<2 {
+                _ = ends[me].poll(into: links[me], bufferBytes: Frame.maximumBytes)
+                try deliver(to: 1 - me, frames: .max)
+            }
+        }
     }
 
     private func goAway(_ end: SimulationEnd) {
@@ -166,8 +205,9 @@ final class Simulation {
     }
 
     func deliver(to me: Int, frames: Int) throws {
-        let (end, now, calls) = (ends[me], now, calls)
+        let (end, other, now, calls) = (ends[me], ends[1 - me], now, calls)
         try links[1 - me].deliver(frames) { frame in
+            if frame.kind == .ping { other.pingsSent += 1 }
             try end.take(end.mux.receive(frame, now: now), calls: calls)
         }
     }
@@ -235,7 +275,7 @@ final class Simulation {
             guard end.goAwayReceived == other.goAwaySent else { throw failure("GOAWAY lost") }
         }
         let sentGoAway = ends.contains { $0.goAwaySent }
-        for call in calls where call.resetReasons.isEmpty && !sentGoAway {
+        for call in calls where call.resetReasons.isEmpty && !call.isRefused && !sentGoAway {
             for flow in call.flows where flow.received != flow.planned {
                 throw failure("flow \(flow.key): \(flow.received) of \(flow.planned) bytes")
             }

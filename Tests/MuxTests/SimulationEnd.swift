@@ -18,8 +18,8 @@ final class SimulationEnd {
     let isHostile: Bool
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Frame.maximumBytes, alignment: 8)
 
-    init(role: Role, isHostile: Bool) {
-        mux = Multiplexer(role: role)
+    init(role: Role, isHostile: Bool, generations: UInt16 = 0x7fff) {
+        mux = Multiplexer(role: role, generations: generations)
         self.isHostile = isHostile
     }
 
@@ -92,6 +92,7 @@ final class SimulationEnd {
     func consume(_ stream: SimulationStream, _ amount: Int, now: UInt64) {
         let amount = min(amount, stream.buffered)
         stream.buffered -= amount
+        mux.delivered(stream.id, stream.into.received - stream.buffered)
         mux.consumed(stream.id, amount, now: now)
     }
 
@@ -116,7 +117,12 @@ final class SimulationEnd {
 
     func take(_ event: Event, calls: [SimulationCall]) throws(SimulationFailure) {
         switch event {
-        case .none, .refused, .linkWritable: break
+        case .none, .linkWritable: break
+        case .refused(let mapping, let reason):
+            guard isHostile || reason == .nodeAway else {
+                calls[Int(mapping)].isRefused = true
+                return
+            }
         case .opened(let id, let mapping, let client): try opened(id, Int(mapping), client, calls)
         case .accepted(let id):
             let stream = try known(id)
@@ -140,7 +146,8 @@ final class SimulationEnd {
         case .closed(let id, let reason):
             let stream = try known(id)
             stream.isOver = true
-            let isRight = stream.call.resetReasons.contains(reason) || reason == .nodeAway
+            let isRefused = stream.call.isRefused && reason == .limit
+            let isRight = stream.call.resetReasons.contains(reason) || reason == .nodeAway || isRefused
             guard isHostile || isRight else { throw SimulationFailure(description: "closed for \(reason)") }
         case .tally(let id, let fromSocket, let toSocket):
             // The stream may be over here, and its slot serve another.
@@ -152,7 +159,9 @@ final class SimulationEnd {
         case .control(let message): try control(message)
         case .pong:
             pongs += 1
-            guard pongs <= pingsSent else { throw SimulationFailure(description: "a pong too many") }
+            guard isHostile || pongs <= pingsSent else {
+                throw SimulationFailure(description: "a pong too many")
+            }
         case .goAway(let reason, let retry):
             guard !goAwayReceived, isHostile || (reason == .stopping && retry == 1_234) else {
                 throw SimulationFailure(description: "another GOAWAY than was sent")

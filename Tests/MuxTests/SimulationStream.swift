@@ -25,6 +25,8 @@ final class SimulationCall {
     var resetReasons: [CloseReason] = []
     /// Kept open by its opener, so that others get smaller windows.
     var isFiller = false
+    /// Its id was still held at the other end.
+    var isRefused = false
 
     init(number: Int, there: Int, back: Int) {
         self.number = number

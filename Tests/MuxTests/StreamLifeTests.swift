@@ -52,6 +52,49 @@ import Testing
         #expect(pair.one.isLive(next) && pair.other.isLive(next))
     }
 
+    @Test(arguments: [Role.dialer, .accepter])
+    func `an id that comes round while its last stream is held is not given to another`(_ role: Role) throws {
+        let pair = Pair(role: role, generations: 5)
+        let held = try pair.open()
+        #expect(try pair.send(held, from: pair.one, limit: 1_000) == 1_000)
+        for round in 1...3 {
+            // Over on the link, but for the bytes that the other end still writes to somebody slow.
+            if round == 1 { try end(held, pair) }
+            for _ in 2...5 {
+                let id = try pair.open()
+                #expect(id.slot == held.slot && id != held && pair.other.isLive(id))
+                try end(id, pair)
+                pair.other.release(id)
+                if round == 2 { pair.other.shrink() }
+            }
+            let again = try #require(pair.one.open(mapping: 1, client: ClientAddress(), now: pair.now))
+            #expect(again == held)
+            #expect(try pair.exchange().one == [.closed(held.rawValue, .limit)])
+            pair.one.release(again)
+            #expect(pair.other.theirStreams == 1 && pair.other.brokenInvariant == nil)
+        }
+        pair.other.consumed(held, 1_000, now: pair.now)
+        pair.other.release(held)
+        for _ in 2...5 {
+            let id = try pair.open()
+            try end(id, pair)
+            pair.other.release(id)
+        }
+        let again = try pair.open()
+        #expect(again == held && pair.other.isLive(again))
+        try end(again, pair)
+        pair.other.release(again)
+        #expect(pair.isIdle)
+    }
+
+    /// Two FINs; the opener lets go.
+    private func end(_ id: StreamID, _ pair: Pair) throws {
+        pair.one.finish(id)
+        pair.other.finish(id)
+        try pair.exchange()
+        pair.one.release(id)
+    }
+
     @Test func `DATA follows OPEN in the same record, FIN follows DATA`() throws {
         let mux = Multiplexer(role: .dialer)
         let id = try #require(mux.open(mapping: 1, client: ClientAddress(), now: 1))

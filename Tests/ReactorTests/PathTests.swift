@@ -117,6 +117,25 @@ import Testing
         #expect(socket.congestionControl == "reno")
         socket.tuneForDistance(roundTripMicroseconds: 2_000)
         #expect(socket.congestionControl == (isAllowed ? "bbr" : "reno"))
+        // Not at each sample about the border.
+        socket.tuneForDistance(roundTripMicroseconds: 1_000)
+        #expect(socket.congestionControl == (isAllowed ? "bbr" : "reno"))
+        socket.tuneForDistance(roundTripMicroseconds: 999)
+        #expect(socket.congestionControl == "reno")
+        socket.tuneForDistance(roundTripMicroseconds: 100_000)
+        #expect(socket.congestionControl == (isAllowed ? "bbr" : "reno"))
+    }
+
+    @Test func `what the other end's system has not taken is counted`() throws {
+        let (socket, _, other) = try link()
+        defer { socket.close() }
+        say("heard", on: socket)
+        #expect(until { socket.undeliveredBytes == 0 })
+        other.goSilent()
+        say("not heard", on: socket)
+        #expect(socket.undeliveredBytes == 9)
+        other.hearAgain()
+        #expect(until { socket.undeliveredBytes == 0 })
     }
 
     /// One of this machine's that is not of loopback.
