@@ -389,22 +389,3 @@ package final class SubConnection: TransportHandler {
             ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
     }
 }
-
-extension ClientAddress {
-    /// The wire's form of an accepted socket's address.
-    init(_ address: SocketAddress) {
-        switch address.family {
-        case .ipv4: self.init(family: .ipv4, port: address.port, high: address.high, low: 0)
-        case .ipv6: self.init(family: .ipv6, port: address.port, high: address.high, low: address.low)
-        case .unix: self.init()
-        }
-    }
-
-    var text: String {
-        switch family {
-        case .none: "unix"
-        case .ipv4: "\(SocketAddress(ipv4: UInt32(high >> 32), port: port))"
-        case .ipv6: "\(SocketAddress(ipv6: high, low, port: port))"
-        }
-    }
-}

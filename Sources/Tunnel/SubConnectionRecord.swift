@@ -1,4 +1,5 @@
 import Mux
+import Reactor
 
 /// Bytes of one sub-connection as one end counted them: up is from the client to the target.
 package struct ByteCounts: Equatable, Sendable {
@@ -87,5 +88,24 @@ struct AwaitedTallies {
             first = 0
         }
         records.removeValue(forKey: stream)?.settled(other: nil)
+    }
+}
+
+extension ClientAddress {
+    /// The wire's form of an accepted socket's address.
+    init(_ address: SocketAddress) {
+        switch address.family {
+        case .ipv4: self.init(family: .ipv4, port: address.port, high: address.high, low: 0)
+        case .ipv6: self.init(family: .ipv6, port: address.port, high: address.high, low: address.low)
+        case .unix: self.init()
+        }
+    }
+
+    var text: String {
+        switch family {
+        case .none: "unix"
+        case .ipv4: "\(SocketAddress(ipv4: UInt32(high >> 32), port: port))"
+        case .ipv6: "\(SocketAddress(ipv6: high, low, port: port))"
+        }
     }
 }
