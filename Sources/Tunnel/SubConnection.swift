@@ -246,7 +246,7 @@ package final class SubConnection: TransportHandler {
 
     /// A window grows by what has reached somebody, and not by what the system has taken in for a program that does not read.
     private func lookAtDelivery() {
-        let kept = UInt64(transport?.undeliveredBytes ?? 0)
+        let kept = UInt64(clamping: transport?.undeliveredBytes ?? 0)
         link.multiplexer.delivered(stream, Int(clamping: toSocket - min(kept, toSocket)))
         nextLook = toSocket + max(Self.lookStep, toSocket / 4)
     }

@@ -72,7 +72,8 @@ extension Doors {
             (
                 "precondition(amount <= bufferedBytes",
                 "the owner returns what it was given; hostile seeds go through it"
-            )
+            ),
+            ("UInt64(limitBytes)", "at most 16 MiB; with the times, at most a minute, 61 bits"),
         ],
         "Mux/Frame.swift": [
             ("UInt64(stream.rawValue)", "32 and 8 bits to 64"),
@@ -101,6 +102,7 @@ extension Doors {
         "Mux/Multiplexer+Table.swift": [
             ("Int32(index", "a place of the table: 17 bits"),
             ("Int(queueLast)", "a place of the table"),
+            ("Int(place)", "a place of the table"),
         ],
         "Mux/Multiplexer.swift": [
             ("precondition(", "the owner's side: it does so once, as its seeds show"),
@@ -252,11 +254,9 @@ extension Doors {
             ("uniqueKeysWithValues: wanted", "ids have been seen to differ"),
             ("uniqueKeysWithValues: parts", "the mappings of a dictionary"),
         ],
-        "Tunnel/SubConnection.swift": [
-            ("UInt32(high >> 32)", "32 bits")
-        ],
         "Tunnel/SubConnectionRecord.swift": [
-            ("removeFirst(first)", "as many as have been passed over")
+            ("removeFirst(first)", "as many as have been passed over"),
+            ("UInt32(high >> 32)", "32 bits"),
         ],
     ]
 }
