@@ -7,7 +7,7 @@ final class Parting {
     /// Without any progress. A client that does not read is reset without its last bytes, as by a direct connection.
     static let patience: UInt64 = 10_000_000_000
     private static let firstLook: UInt64 = 500_000
-    private static let lastLook: UInt64 = 64_000_000
+    private static let lastLook: UInt64 = 1_000_000_000
 
     let reason: CloseReason
     var timer: LoopTimer?

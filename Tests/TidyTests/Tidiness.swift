@@ -68,4 +68,12 @@ enum Tidiness {
     static func packageLines(in manifest: TreeFile) -> [String] {
         manifest.codeLines.filter { $0.contains(".package(") }
     }
+
+    /// What stands in the last cell of a table's rows, each between its marks.
+    static func testsNamed(inTableOf page: String) -> [String] {
+        page.split(separator: "\n").filter { $0.hasPrefix("|") }.flatMap { row in
+            row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }.last { !$0.isEmpty }
+                .map { $0.matches(of: /`([^`]+)`/).map { String($0.output.1) } } ?? []
+        }
+    }
 }

@@ -105,4 +105,18 @@ struct TidinessTests {
         try "if true; then\n".write(to: file, atomically: true, encoding: .utf8)
         #expect(PackageTree.run("bash", "-n", file.path).status != 0)
     }
+
+    @Test func `a test that a page's table names is there`() throws {
+        let page = try #require(PackageTree.file("Sources/Tunnel/Tunnel.docc/Tunnel.md"))
+        let tests = PackageTree.files(under: "Tests", endingIn: "Tests.swift")
+        let named = Tidiness.testsNamed(inTableOf: page.text)
+        #expect(named.count > 12)
+        for name in named where !tests.contains(where: { $0.text.contains("func `\(name)`") }) {
+            Issue.record("Tunnel's page names a test that is not there: \(name)")
+        }
+        #expect(
+            Tidiness.testsNamed(inTableOf: "| a | `no test` | `one`, `two` |\nbeside `none`") == [
+                "one", "two",
+            ])
+    }
 }
