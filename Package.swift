@@ -126,7 +126,7 @@ let package = Package(
             dependencies: [
                 "Histories", "Records", "SQLite", "Digests", "migrations", "records-writer", "Support",
             ],
-            exclude: ["Schemas"], swiftSettings: strict),
+            exclude: ["Proof", "Schemas"], swiftSettings: strict),
         tests("TunnelTests", ["Tunnel", "Mux", "Reactor", "TLS", "Buffers", "Logging", "Simulation"]),
         tests("BenchTests", ["goproxy-bench"]),
         tests("EndToEndTests", ["goproxy-server", "goproxy-node"]),

@@ -14,6 +14,11 @@ extension Doctor {
                 "database", error.message, error.hint ?? "goproxy-admin restore FILE, with the server stopped"
             )
         }
+        guard facts.schemaFaults.isEmpty else {
+            return fail(
+                "schema", "not what this program made: \(facts.schemaFaults.joined(separator: ", "))",
+                "goproxy-admin audit verify; stop the server, and goproxy-admin restore FILE; keep this one")
+        }
         guard facts.faults.isEmpty else {
             return fail(
                 "database",

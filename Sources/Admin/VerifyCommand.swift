@@ -39,15 +39,28 @@ enum VerifyCommand {
                 + "is not here: a note says that a backup was put in place.\n"
         for table in report.tables {
             let name = table.name + String(repeating: " ", count: max(0, 8 - table.name.count))
-            text += "  \(name)\(counted(Int(table.rows), "row"))\n"
+            let unsealed = table.unsealed > 0 ? ", \(table.unsealed) of them in no seal yet" : ""
+            text += "  \(name)\(counted(Int(table.rows), "row"))\(unsealed)\n"
         }
         if let until = report.prunedUntil {
             text +=
                 "  pruned  up to \(TimeText.absolute(until)); \(counted(Int(report.carried), "opening")) stayed\n"
         }
         if report.leaving > 0 { text += "  \(report.leaving) rows of a pruning that has not ended\n" }
+        if report.exposed > 0 {
+            text +=
+                "  found   \(counted(Int(report.exposed), "row")) that no seal held at some start (goproxy-admin audit "
+                + "--action found-unsealed)\n"
+        }
+        if report.unchained > 0 {
+            text += "  older   \(counted(Int(report.unchained), "row")) of the audit, which nothing proves\n"
+        }
         let last = report.sealedAt.map { ", the last of \(TimeText.absolute($0))" } ?? ""
         text += "  seals   \(report.seals)\(last)\n"
+        if report.tables.contains(where: { $0.unsealed > 0 }) {
+            text +=
+                "          what no seal holds yet, whoever can write the file could have written: nothing proves it\n"
+        }
         if report.seals > 0 {
             text +=
                 report.sealsProven > 0

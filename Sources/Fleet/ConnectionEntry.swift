@@ -97,13 +97,17 @@ final class ConnectionEntry: SubConnectionRecord {
                 reason: end.reason, flags: flags))
     }
 
+    /// More than a stream's window and the buffers of both ends can hold.
+    private static let mostUnderWay: UInt64 = 64 << 20
+
     /// After an orderly end both have counted the same. After any other, bytes that were under way are lost, but no end can have
-    /// passed on what the other never had.
+    /// passed on what the other never had, nor have lost more than can be under way.
     private func agrees(_ node: ByteCounts, with server: ByteCounts, _ reason: EndReason) -> Bool {
         if reason == .clientEOF || reason == .targetEOF { return node == server }
+        let canBe = { (sent: UInt64, got: UInt64) in sent >= got && sent - got <= Self.mostUnderWay }
         return kind == .listener
-            ? node.up <= server.up && node.down >= server.down
-            : node.up >= server.up && node.down <= server.down
+            ? canBe(server.up, node.up) && canBe(node.down, server.down)
+            : canBe(node.up, server.up) && canBe(server.down, node.down)
     }
 }
 

@@ -68,14 +68,16 @@ package struct Backup: Sendable {
 
     /// A database of ours, for reading.
     static func opened(_ path: String) throws(RecordsError) -> (database: Database, version: Int) {
-        let migrator = Migrator(
-            path: path, migrations: Store.migrations, applicationID: Store.applicationID)
-        do { return try migrator.inspect() } catch { throw RecordsError(error, path: path) }
+        do { return try Store.migrator(path).inspect() } catch { throw RecordsError(error, path: path) }
     }
 
     /// Reads all of it.
     static func check(_ path: String) throws(RecordsError) {
-        let (database, _) = try opened(path)
+        let (database, schema) = try opened(path)
+        let differences = try records { () throws(SQLiteError) in
+            try Store.migrator(path).differences(in: database, version: schema)
+        }
+        guard differences.isEmpty else { throw RecordsError(.altered(differences), path: path) }
         let faults = try records { () throws(SQLiteError) in try database.integrityFaults() }
         guard let first = faults.first else { return }
         throw RecordsError(

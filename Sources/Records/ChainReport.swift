@@ -6,6 +6,8 @@ package struct ChainReport: Encodable, Equatable, Sendable {
         package var rows: Int64 = 0
         /// Of the last of them; 0 for none.
         package var last: Int64 = 0
+        /// Rows at its end that no seal holds yet: whoever can write the file could have written them.
+        package var unsealed: Int64 = 0
     }
 
     package internal(set) var tables: [Table] = []
@@ -25,11 +27,21 @@ package struct ChainReport: Encodable, Equatable, Sendable {
     package internal(set) var carried: Int64 = 0
     /// Rows of a pruning that has not ended: they are still there.
     package internal(set) var leaving: Int64 = 0
+    /// Rows that no seal held when a process opened the folder, which took them as it found them.
+    package internal(set) var exposed: Int64 = 0
+    /// Rows of the audit that are older than its chain, and that no row of the chain tells of.
+    package internal(set) var unchained: Int64 = 0
     package internal(set) var fault: ChainFault?
+
+    /// In the order of a seal, but for the notes, which tell of the others.
+    mutating func sortTables() {
+        let order = ["notes", "routes", "opened", "closed", "audit"]
+        tables.sort { order.firstIndex(of: $0.name) ?? 0 < order.firstIndex(of: $1.name) ?? 0 }
+    }
 
     private enum CodingKeys: String, CodingKey {
         case tables, seals, sealedAt, sealsProven, sealsReplaced, anchors, anchorsReplaced, prunedUntil
-        case carried, leaving, fault
+        case carried, leaving, exposed, unchained, fault
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -44,6 +56,8 @@ package struct ChainReport: Encodable, Equatable, Sendable {
         try values.encode(prunedUntil, forKey: .prunedUntil)
         try values.encode(carried, forKey: .carried)
         try values.encode(leaving, forKey: .leaving)
+        try values.encode(exposed, forKey: .exposed)
+        try values.encode(unchained, forKey: .unchained)
         try values.encode(fault, forKey: .fault)
     }
 }

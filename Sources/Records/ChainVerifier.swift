@@ -1,11 +1,14 @@
 import Digests
+import Glibc
 import SQLite
+import Threads
 
-/// Checks that the history and the audit are what was written: each row's chain, where the chains end, each seal, and whatever
-/// was kept elsewhere (verification keys, anchors).
+/// Checks that the history and the audit are what was written: the file's schema, each row's chain and what the row says, where
+/// the chains end, each seal, what was pruned, the indexes that readers use, and whatever was kept elsewhere (verification
+/// keys, anchors). Proof.md says what that proves, and the format.
 ///
-/// On a reading connection of its own, beside a running server or on a copy; all of it in one snapshot, during which the log
-/// of writes cannot begin anew. Reads every row once. One thread.
+/// On reading connections of its own, beside a running server or on a copy; in one snapshot, during which the log of writes
+/// cannot begin anew. Reads every row once. A thread beside it checks the form of the file.
 package struct ChainVerifier {
     /// Of the data folder's server, each in its time; the oldest first. Empty: macs are not checked.
     package var keys: [[UInt8]] = []
@@ -35,7 +38,10 @@ package struct ChainVerifier {
         do throws(SQLiteError) {
             try database.execute("BEGIN")
             defer { database.rollBack() }
-            report.fault = try fault(in: database, &report)
+            let form = FormCheck(path)
+            report.fault = try fault(in: database, schema, &report)
+            report.sortTables()
+            if report.fault == nil { report.fault = form.fault() }
         } catch {
             throw RecordsError(
                 RecordsError(error).code, "\(path): cannot be read: \(error)",
@@ -44,14 +50,68 @@ package struct ChainVerifier {
         return report
     }
 
-    /// The first fault. Notes come early: what was pruned and restored is said there, and everything after leans on it.
-    private func fault(in database: Database, _ report: inout ChainReport) throws(SQLiteError) -> ChainFault?
-    {
+    /// The first fault. Notes and the audit come first: what was pruned and restored is said there, and all the rest leans on
+    /// it.
+    private func fault(
+        in database: Database, _ schema: Int, _ report: inout ChainReport
+    ) throws(SQLiteError) -> ChainFault? {
+        if let fault = journal() { return fault }
+        if let fault = try altered(database, schema) { return fault }
+        let notes = NoteReader()
+        let audit = AuditReader()
         var seals = SealVerifier(keys: keys, anchors: anchors, nextSeal: nextSeal, restored: restored)
-        if let fault = try seals.run(database, &report) { return fault }
-        if let fault = try TableVerifier.notes.run(database, &report) { return fault }
-        if let fault = try TableVerifier.routes.run(database, &report) { return fault }
-        if let fault = try PruneVerifier(database).run(database, &report) { return fault }
-        return try TableVerifier.audit.run(database, &report)
+        if let fault = try TableVerifier.notes.run(database, notes, &report) { return fault }
+        if let fault = try TableVerifier.audit.run(database, audit, &report) { return fault }
+        if let fault = try seals.run(database, notes, &report) { return fault }
+        let routes = RouteReader()
+        if let fault = try TableVerifier.routes.run(database, routes, &report) { return fault }
+        let pruning = try PruneVerifier(notes, audit, seals, database)
+        if let fault = try pruning.run(database, routes, &report) { return fault }
+        return try RecordVerifier(notes, audit, seals).run(database, &report)
+    }
+
+    /// A database of ours has its writes in a log. A journal of the older kind would be rolled back into it by whoever opens it
+    /// for writing, and show something else than was verified.
+    private func journal() -> ChainFault? {
+        var status = stat()
+        guard lstat("\(path)-journal", &status) == 0, status.st_size > 0 else { return nil }
+        return ChainFault("file", nil, "\(path)-journal lies beside it, and would change what was verified")
+    }
+
+    private func altered(_ database: Database, _ schema: Int) throws(SQLiteError) -> ChainFault? {
+        let differences = try Store.migrator(path).differences(in: database, version: schema)
+        return differences.first.map { ChainFault("schema", nil, "\($0)") }
+    }
+}
+
+/// Whether the file's pages, and the rows of all tables, are as SQLite makes them: a row that one way shows and another does
+/// not would be verified and never seen. On a thread of its own, with a snapshot of the same moment.
+private struct FormCheck {
+    private let reply = Reply<[String]>()
+
+    init(_ path: String) {
+        startThread("verify-form") { [reply] in
+            do throws(RecordsError) {
+                let database = try Backup.opened(path).database
+                reply.keep(
+                    try records { () throws(SQLiteError) in
+                        try database.query("PRAGMA quick_check(1)") { (row) throws(SQLiteError) in
+                            try row.text(0)
+                        }
+                    })
+                reply.finish(nil)
+            } catch {
+                reply.finish(error)
+            }
+        }
+    }
+
+    func fault() -> ChainFault? {
+        do throws(RecordsError) {
+            let words = try reply.wait()
+            return words == ["ok"] ? nil : ChainFault("file", nil, "is damaged: \(words.first ?? "")")
+        } catch {
+            return ChainFault("file", nil, error.message)
+        }
     }
 }

@@ -55,8 +55,9 @@ final class Chains {
             closed: chain("closed", try number("SELECT coalesce(max(id), 0) FROM closed")),
             notes: chain("notes", try number("SELECT coalesce(max(id), 0) FROM notes")),
             audit: chain("audit", nil),
-            lastAudit: try number("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'audit'")
-                ?? 0)
+            lastAudit: max(
+                known["audit"]?.id ?? 0, try number("SELECT coalesce(max(id), 0) FROM audit") ?? 0,
+                try number("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'audit'") ?? 0))
         saved = heads.all.map(\.chain.id)
     }
 

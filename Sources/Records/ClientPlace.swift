@@ -9,11 +9,13 @@ package struct ClientPlace: Hashable, Sendable {
     package let low: UInt64
     package let port: UInt16
 
+    /// An IPv4 address in IPv6's clothes (`::ffff:a.b.c.d`), as a node may have it, is the IPv4 address.
     package init(length: UInt8, high: UInt64, low: UInt64, port: UInt16) {
         precondition(length == 0 || length == 4 || length == 16, "an address of \(length) bytes")
-        self.length = length
-        self.high = high
-        self.low = low
+        let isDressed = length == 16 && high == 0 && low >> 32 == 0xffff
+        self.length = isDressed ? 4 : length
+        self.high = isDressed ? low << 32 : high
+        self.low = isDressed ? 0 : low
         self.port = port
     }
 

@@ -36,9 +36,23 @@ package struct ClientRange: Hashable, Sendable {
 
     package var isOne: Bool { low == high }
 
+    private init(low: [UInt8], high: [UInt8]) {
+        (self.low, self.high) = (low, high)
+    }
+
+    /// How the records may have these addresses: rows of earlier servers have IPv4 addresses of nodes in IPv6's clothes.
+    package var forms: [ClientRange] {
+        low.count == 4
+            ? [self, ClientRange(low: Self.clothes + low, high: Self.clothes + high)] : [self]
+    }
+
+    private static let clothes: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+
     package func contains(_ client: [UInt8]) -> Bool {
-        client.count == low.count && !client.lexicographicallyPrecedes(low)
-            && !high.lexicographicallyPrecedes(client)
+        forms.contains { form in
+            client.count == form.low.count && !client.lexicographicallyPrecedes(form.low)
+                && !form.high.lexicographicallyPrecedes(client)
+        }
     }
 
     /// - Returns: `clothes` is how many bits of a prefix stand for `::ffff:`.
@@ -51,12 +65,13 @@ package struct ClientRange: Hashable, Sendable {
             return nil
         }
         let bytes = withUnsafeBytes(of: &six) { [UInt8]($0) }
-        guard bytes.prefix(12) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] else { return (bytes, 0) }
+        guard Array(bytes.prefix(12)) == clothes else { return (bytes, 0) }
         return ([UInt8](bytes.suffix(4)), 96)
     }
 
     /// `203.0.113.9`, `2001:db8::1` (RFC 5952), `unix`.
     package static func text(_ client: [UInt8]) -> String {
+        let client = client.count == 16 && client.starts(with: clothes) ? Array(client.suffix(4)) : client
         guard client.count == 4 || client.count == 16 else { return "unix" }
         var text = [CChar](repeating: 0, count: 64)
         let family = client.count == 4 ? AF_INET : AF_INET6
@@ -66,10 +81,7 @@ package struct ClientRange: Hashable, Sendable {
 
     /// `203.0.113.9:51514`, `[2001:db8::1]:443`, `unix`.
     package static func text(_ client: [UInt8], port: Int64) -> String {
-        switch client.count {
-        case 4: "\(text(client)):\(port)"
-        case 16: "[\(text(client))]:\(port)"
-        default: text(client)
-        }
+        let text = text(client)
+        return client.isEmpty ? text : text.contains(":") ? "[\(text)]:\(port)" : "\(text):\(port)"
     }
 }

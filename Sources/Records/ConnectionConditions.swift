@@ -24,8 +24,14 @@ struct ConnectionConditions {
         addClosing()
         if let client = filter.client {
             // BLOBs are compared from the front; another length is another family.
-            add(" AND o.client BETWEEN ? AND ?", client.low, client.high)
-            add(" AND length(o.client) = ?", client.low.count)
+            for (place, form) in client.forms.enumerated() {
+                add(
+                    place == 0
+                        ? " AND (o.client BETWEEN ? AND ? AND length(o.client) = ?"
+                        : " OR o.client BETWEEN ? AND ? AND length(o.client) = ?", form.low, form.high,
+                    form.low.count)
+            }
+            add(")")
         }
         let route = Self.routeConditions(node, listener, filter.target)
         needsRoute = !route.values.isEmpty

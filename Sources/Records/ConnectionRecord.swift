@@ -68,7 +68,12 @@ package struct HistoryPage: Equatable, Sendable {
 }
 
 extension ConnectionRecord {
-    /// Of the view `history`'s columns.
+    /// Of `opened` as o, `closed` as c and `routes` as r, in the order of `init`.
+    static let columns: ComposedSQL = """
+        SELECT o.id, o.at, c.at, c.duration, r.node, r.node_name, r.identity, r.mapping, r.mapping_name, r.kind,
+        r.listen, r.target, o.client, o.client_port, c.up, c.down, c.node_up, c.node_down, c.reason, c.flags
+        """
+
     init(_ row: borrowing Row) throws(SQLiteError) {
         id = try row.integer(0)
         openedAt = try row.time(1)

@@ -82,12 +82,16 @@ struct ConnectionSearch {
             fewest = try count(routes, in: rest)
         }
         if let range = conditions.filter.client, fewest > 0 {
-            let entries = try count(range)
+            let forms = range.forms
+            var entries = 0
+            for form in forms { entries += try count(form) }
             if entries < fewest || keys == nil {
-                if let clients = try clients(in: range) {
+                if let clients = try clients(in: forms) {
                     keys = clients.map { .client($0) }
                 } else if entries < Self.counted {
-                    list = try ids(of: range)
+                    var ids: [Int64] = []
+                    for form in forms { ids += try self.ids(of: form) }
+                    list = ids
                 }
             }
         }
@@ -139,7 +143,17 @@ struct ConnectionSearch {
             """, range.low, range.high, Self.counted)
     }
 
-    /// The different addresses of the range, from one to the next in the index; nil when they are too many.
+    /// The different addresses of the ranges; nil when they are too many.
+    private func clients(in ranges: [ClientRange]) throws(RecordsError) -> [[UInt8]]? {
+        var found: [[UInt8]] = []
+        for range in ranges {
+            guard let some = try clients(in: range) else { return nil }
+            found += some
+        }
+        return found.count <= Self.mostClients ? found : nil
+    }
+
+    /// From one to the next in the index.
     private func clients(in range: ClientRange) throws(RecordsError) -> [[UInt8]]? {
         var found: [[UInt8]] = []
         if range.isOne { return [range.low] }

@@ -20,6 +20,8 @@ package struct DatabaseFacts: Sendable {
     package var freeBytes: Int64 = 0
     /// What `PRAGMA quick_check` finds: the whole file is read, indexes are not compared with their tables.
     package var faults: [String] = []
+    /// How the schema differs from what the migrations make.
+    package var schemaFaults: [String] = []
     package var lastSeal: Seal?
     /// Rows of the chained tables that no seal covers yet.
     package var unsealedRows: Int64 = 0
@@ -41,6 +43,9 @@ package struct DatabaseFacts: Sendable {
         let (database, schema) = try Backup.opened(path)
         self.schema = schema
         do throws(SQLiteError) {
+            schemaFaults = try Store.migrator(path).differences(in: database, version: schema).map(
+                \.description)
+            guard schemaFaults.isEmpty else { return }
             try read(database)
         } catch {
             throw RecordsError(RecordsError(error).code, "\(path): \(error)")

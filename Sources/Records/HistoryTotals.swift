@@ -14,9 +14,9 @@ package struct ConnectionTotals: Equatable, Sendable {
     }
 
     package static func += (one: inout ConnectionTotals, other: ConnectionTotals) {
-        one.connections += other.connections
-        one.up += other.up
-        one.down += other.down
+        one.connections = one.connections.adding(other.connections)
+        one.up = one.up.adding(other.up)
+        one.down = one.down.adding(other.down)
     }
 }
 

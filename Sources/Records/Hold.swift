@@ -91,7 +91,7 @@ extension Transaction {
         return released
     }
 
-    private static func words(_ hold: Hold) -> String {
+    static func words(_ hold: Hold) -> String {
         "hold \(hold.id): nothing since \(hold.since) is pruned: \(hold.reason)"
     }
 }

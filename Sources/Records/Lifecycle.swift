@@ -18,13 +18,15 @@ struct Lifecycle: Sendable {
     func start(at now: Timestamp, lastOpened: Int64) -> Note {
         struct Detail: Encodable {
             let boot: String
+            let format: Int
             let monotonic: UInt64
             let version: String
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         let detail = Detail(
-            boot: Self.bootID, monotonic: Monotonic.nanoseconds / 1_000, version: version)
+            boot: Self.bootID, format: Self.format, monotonic: Monotonic.nanoseconds / 1_000, version: version
+        )
         let json = (try? encoder.encode(detail)).map { String(decoding: $0, as: UTF8.self) }
         return Note(at: now, kind: .start, connection: lastOpened, detail: json)
     }

@@ -1,8 +1,8 @@
 import FoundationEssentials
 import SQLite
 
-/// The detail of a note `pruned`, as JSON. Two notes a pruning: rows may be missing behind the seal from the first on, and are
-/// missing, but for those that are carried, from the second on.
+/// The detail of a note `pruned`, as JSON. Two notes a pruning: rows may be missing behind the seal from the first on, which is
+/// sealed with what it says, and are missing, but for those that are carried, from the second on.
 struct PruneNote: Codable, Equatable, Sendable {
     enum Phase: String, Codable, Sendable {
         case begun, done
@@ -38,6 +38,13 @@ struct PruneNote: Codable, Equatable, Sendable {
         encoder.outputFormatting = [.sortedKeys]
         // Numbers and plain words.
         return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+
+    /// Of the row in the audit beside the second note.
+    var auditWords: String {
+        """
+        up to seal \(seal): \(opened) openings and \(closed) closings deleted, \(carried) openings carried
+        """
     }
 
     /// The newest one; nil when nothing was ever pruned.

@@ -1,151 +1,261 @@
 import SQLite
 
 /// Checks openings and closings: behind the seal of the last pruning only what is carried, from there on whole chains.
+///
+/// A pruning counts when its first note is sealed, which servers do in the transaction of the note: whoever can write the file
+/// alone has no key to say that something was pruned.
 struct PruneVerifier {
-    private let database: Database
-    /// What the last note of a pruning says; nil when nothing was ever pruned.
-    private let note: PruneNote?
+    private let notes: NoteReader
+    private let audit: AuditReader
+    private let seals: SealVerifier
+    /// The last pruning; nil when nothing was ever pruned.
+    private let pruning: PruneNote?
+    /// What the first note of the last pruning says that stays; nil when it is of a server that did not say.
+    private let staying: (carried: Int64, digest: String)?
+    private let behind: (opened: TableVerifier.Place, closed: TableVerifier.Place, at: Timestamp)?
+    private let before: (opened: TableVerifier.Place, closed: TableVerifier.Place)
 
-    init(_ database: Database) throws(SQLiteError) {
-        self.database = database
-        note = try PruneNote.last(in: database)
+    init(
+        _ notes: NoteReader, _ audit: AuditReader, _ seals: SealVerifier, _ database: Database
+    ) throws(SQLiteError) {
+        (self.notes, self.audit, self.seals) = (notes, audit, seals)
+        pruning = notes.prunings.last?.note
+        let first = notes.prunings.last { $0.note.phase == .begun }?.note
+        let words = pruning?.phase == .done ? pruning : first
+        staying = words.flatMap { $0.digest.isEmpty ? nil : ($0.carried, $0.digest) }
+        behind = try pruning.flatMap { (note) throws(SQLiteError) in try Self.seal(note.seal, database) }
+        let before = try pruning.flatMap { (note) throws(SQLiteError) in try Self.seal(note.after, database) }
+        self.before = (
+            before?.opened ?? .init(id: 0, head: ChainHash(table: "opened").head),
+            before?.closed ?? .init(id: 0, head: ChainHash(table: "closed").head)
+        )
     }
 
-    func run(_ database: Database, _ report: inout ChainReport) throws(SQLiteError) -> ChainFault? {
-        if let fault = try marks(&report) { return fault }
-        if let note {
-            if let fault = try openings(behind: note, &report) { return fault }
-            if let fault = try closings(behind: note, &report) { return fault }
+    func run(
+        _ database: Database, _ routes: RouteReader, _ report: inout ChainReport
+    ) throws(SQLiteError) -> ChainFault? {
+        if let fault = words() { return fault }
+        if let fault = try marks(database, &report) { return fault }
+        let isWhole = pruning?.phase == .begun
+        let opened = OpeningReader(
+            routes, notes.carried, Leaving(isWhole, from: before.opened), pruning?.seal ?? 0)
+        if let fault = try TableVerifier.opened.run(database, from: pruning?.seal, opened, &report) {
+            return fault
         }
-        if let fault = try TableVerifier.opened.run(database, from: note?.seal, &report) { return fault }
-        return try TableVerifier.closed.run(database, from: note?.seal, &report)
-    }
-
-    /// The seals that say so, and the notes that say so, must be the same: the notes are in a chain, the mark at a seal is not.
-    private func marks(_ report: inout ChainReport) throws(SQLiteError) -> ChainFault? {
-        var noted: Set<Int64> = []
-        try database.forEach("SELECT detail FROM notes WHERE kind = 'pruned'") { (row) throws(SQLiteError) in
-            if let seal = PruneNote(detail: try row.textOrNil(0))?.seal { noted.insert(seal) }
+        let closed = ClosingReader(
+            opened, Leaving(isWhole, from: before.closed), pruning?.seal ?? 0, behind?.opened.id ?? 0)
+        if let fault = try TableVerifier.closed.run(database, from: pruning?.seal, closed, &report) {
+            return fault
         }
-        let marked = try database.query("SELECT id, at FROM seals WHERE pruned_at IS NOT NULL ORDER BY id") {
-            (row) throws(SQLiteError) in (id: try row.integer(0), at: try row.time(1))
-        }
-        if let stranger = marked.first(where: { !noted.contains($0.id) }) {
-            return ChainFault("seals", stranger.id, "says that all behind it was pruned, but no note says so")
-        }
-        guard let note else { return nil }
-        guard let seal = marked.first(where: { $0.id == note.seal }) else {
-            return ChainFault(
-                "seals", note.seal, "was pruned up to, as a note says, but does not say so itself")
-        }
-        report.prunedUntil = seal.at
-        return nil
-    }
-
-    private func seal(_ id: Int64) throws(SQLiteError) -> (
-        opened: TableVerifier.Place, closed: TableVerifier.Place
-    )? {
-        try database.first(
-            "SELECT opened_id, opened_head, closed_id, closed_head FROM seals WHERE id = ?", id
-        ) {
-            (row) throws(SQLiteError) in
-            (
-                TableVerifier.Place(id: try row.integer(0), head: try row.blob(1)),
-                TableVerifier.Place(id: try row.integer(2), head: try row.blob(3))
-            )
-        }
-    }
-
-    private func openings(behind note: PruneNote, _ report: inout ChainReport) throws(SQLiteError)
-        -> ChainFault?
-    {
-        guard let end = try seal(note.seal)?.opened else {
-            return ChainFault("seals", note.seal, "is missing: a note says that all behind it was pruned")
-        }
-        var hashes: [Int64: String] = [:]
-        try database.forEach("SELECT connection, detail FROM notes WHERE kind = 'carried'") {
-            (row) throws(SQLiteError) in
-            hashes[try row.integer(0)] = try row.textOrNil(1) ?? ""
-        }
-        var leaving = try Leaving(
-            note, from: seal(note.after)?.opened ?? .init(id: 0, head: ChainHash(table: "opened").head))
-        var carried: [PrunePlan.Carried] = []
-        var fault: ChainFault?
-        try database.scan("SELECT * FROM opened WHERE id <= ? ORDER BY id", end.id) {
-            (row) throws(SQLiteError) in
-            let id = try row.integer(0)
-            let isLeaving = try leaving.takes(row, id)
-            if let wanted = hashes[id] {
-                let hash = RowHash.digest(row)
-                guard RowHash.hex(hash) == wanted else {
-                    fault = ChainFault(
-                        "opened", id, connection: id, "is carried, but its note tells of another row")
-                    return false
-                }
-                if !isLeaving { carried.append(PrunePlan.Carried(id: id, hash: hash)) }
-            } else if !isLeaving {
-                fault = ChainFault(
-                    "opened", id, connection: id,
-                    "lies behind seal \(note.seal), up to which all was pruned, and no note says that it stays"
-                )
-                return false
-            }
-            return true
-        }
-        if let fault { return fault }
+        let carried = opened.carried.filter { !closed.leaving.contains($0.id) }
         report.carried = Int64(carried.count)
-        report.leaving += leaving.count
-        guard note.phase == .done else { return nil }
-        guard note.carried == report.carried, note.digest == Pruner.digest(carried) else {
+        report.leaving = opened.leavingCount + Int64(closed.leaving.count)
+        guard let pruning, let staying else { return nil }
+        guard staying.carried == report.carried, staying.digest == Pruner.digest(carried) else {
             return ChainFault(
                 "opened", nil,
-                "\(note.carried) connections were still open when all up to seal \(note.seal) was pruned; "
+                "\(staying.carried) connections were still open when all up to seal \(pruning.seal) was pruned; "
                     + "\(report.carried) of them are there")
         }
         return nil
     }
 
-    private func closings(behind note: PruneNote, _ report: inout ChainReport) throws(SQLiteError)
-        -> ChainFault?
-    {
-        guard let end = try seal(note.seal)?.closed else { return nil }
-        var leaving = try Leaving(
-            note, from: seal(note.after)?.closed ?? .init(id: 0, head: ChainHash(table: "closed").head))
-        var fault: ChainFault?
-        try database.scan("SELECT * FROM closed WHERE id <= ? ORDER BY id", end.id) {
-            (row) throws(SQLiteError) in
-            let id = try row.integer(0)
-            guard try leaving.takes(row, id) else {
-                fault = ChainFault(
-                    "closed", id, connection: try row.integer(1),
-                    "lies behind seal \(note.seal), up to which all was pruned")
-                return false
+    /// Each pruning's two notes, their seal and their rows in the audit.
+    private func words() -> ChainFault? {
+        var begun: NoteReader.Pruning?
+        for one in notes.prunings {
+            let isNew = one.id > notes.firstSealingStart
+            switch one.note.phase {
+            case .begun:
+                guard one.note.seal > one.note.after, one.note.after >= 0 else {
+                    return ChainFault("notes", one.id, "prunes up to a seal that is not after the last")
+                }
+                let isSealing = isNew || !one.note.digest.isEmpty
+                guard isSealing ? seals.notesEnds.contains(one.id) : one.id <= seals.last?.notes ?? 0 else {
+                    return ChainFault(
+                        "notes", one.id,
+                        "of a pruning is held by no seal of its own: what it excuses was taken away by somebody else"
+                    )
+                }
+                let row = "up to seal \(one.note.seal): \(one.note.carried) openings stay"
+                if isSealing, let fault = untold(one, "history-prune-begin", row) { return fault }
+                begun = one
+            case .done:
+                guard let begun, begun.note.seal == one.note.seal, begun.note.after == one.note.after,
+                    begun.note.digest.isEmpty
+                        || (begun.note.carried, begun.note.digest) == (one.note.carried, one.note.digest)
+                else { return ChainFault("notes", one.id, "ends a pruning that did not begin so") }
+                if isNew || !begun.note.digest.isEmpty,
+                    let fault = untold(one, "history-prune", one.note.auditWords)
+                {
+                    return fault
+                }
             }
-            return true
         }
-        report.leaving += leaving.count
-        return fault
+        return nil
     }
 
-    /// Rows that a pruning under way has still to delete: it goes from the newest to the oldest, so they are a whole
-    /// beginning of the stretch. After it has ended there are none.
-    private struct Leaving {
-        private var walk: ChainWalk
-        private var isWhole: Bool
-        private let after: Int64
-        private(set) var count: Int64 = 0
+    private func untold(_ one: NoteReader.Pruning, _ action: String, _ detail: String) -> ChainFault? {
+        guard !audit.told.contains(.init(one.at, action, detail)) else { return nil }
+        return ChainFault("notes", one.id, "of a pruning has no row in the audit that says so")
+    }
 
-        init(_ note: PruneNote, from place: TableVerifier.Place) throws(SQLiteError) {
-            walk = ChainWalk(place)
-            isWhole = note.phase == .begun
-            after = place.id
+    /// The seals that say so, and the notes that say so, must be the same: the notes are in a chain, the mark at a seal is not.
+    private func marks(_ database: Database, _ report: inout ChainReport) throws(SQLiteError) -> ChainFault? {
+        let noted = Set(notes.prunings.map(\.note.seal))
+        let marked = try database.query("SELECT id FROM seals WHERE pruned_at IS NOT NULL ORDER BY id") {
+            (row) throws(SQLiteError) in try row.integer(0)
         }
+        if let stranger = marked.first(where: { !noted.contains($0) }) {
+            return ChainFault("seals", stranger, "says that all behind it was pruned, but no note says so")
+        }
+        guard let pruning else { return nil }
+        guard let behind else {
+            return ChainFault("seals", pruning.seal, "is missing: a note says that all behind it was pruned")
+        }
+        guard marked.contains(pruning.seal) else {
+            return ChainFault(
+                "seals", pruning.seal, "was pruned up to, as a note says, but does not say so itself")
+        }
+        report.prunedUntil = behind.at
+        return nil
+    }
 
-        mutating func takes(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> Bool {
-            guard isWhole, id > after else { return false }
-            isWhole = try walk.takes(row)
-            if isWhole { count += 1 }
-            return isWhole
+    private static func seal(_ id: Int64, _ database: Database) throws(SQLiteError) -> (
+        opened: TableVerifier.Place, closed: TableVerifier.Place, at: Timestamp
+    )? {
+        try database.first(
+            "SELECT opened_id, opened_head, closed_id, closed_head, at FROM seals WHERE id = ?", id
+        ) {
+            (row) throws(SQLiteError) in
+            (
+                TableVerifier.Place(id: try row.integer(0), head: try row.blob(1)),
+                TableVerifier.Place(id: try row.integer(2), head: try row.blob(3)), try row.time(4)
+            )
         }
+    }
+}
+
+/// Rows that a pruning under way has still to delete: it goes from the newest to the oldest, so they are a whole beginning of
+/// the stretch. After it has ended there are none.
+final class Leaving {
+    private let walk: ChainWalk
+    private var isWhole: Bool
+    private let after: Int64
+
+    init(_ isWhole: Bool, from place: TableVerifier.Place) {
+        walk = ChainWalk(place)
+        self.isWhole = isWhole
+        after = place.id
+    }
+
+    func takes(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> Bool {
+        guard isWhole, id > after else { return false }
+        isWhole = try walk.takes(row)
+        return isWhole
+    }
+}
+
+/// Openings: which there are, and of those behind the seal why.
+final class OpeningReader: RowReader {
+    private let routes: RouteReader
+    private let noted: [Int64: NoteReader.Carried]
+    private let leaving: Leaving
+    private let seal: Int64
+    private var route: Int64 = 0
+    /// Runs of ids without a hole between.
+    private var starts: [Int64] = []
+    private var ends: [Int64] = []
+    /// Behind the seal, with a note.
+    private(set) var carried: [PrunePlan.Carried] = []
+    private(set) var leavingCount: Int64 = 0
+
+    init(_ routes: RouteReader, _ noted: [Int64: NoteReader.Carried], _ leaving: Leaving, _ seal: Int64) {
+        (self.routes, self.noted, self.leaving, self.seal) = (routes, noted, leaving, seal)
+    }
+
+    func stands(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault? {
+        let isLeaving = try leaving.takes(row, id)
+        if let note = noted[id] {
+            let hash = RowHash.digest(row)
+            guard RowHash.hex(hash) == note.hash else {
+                return ChainFault(
+                    "opened", id, connection: id, "is carried, but its note tells of another row")
+            }
+            carried.append(PrunePlan.Carried(id: id, hash: hash))
+        } else if isLeaving {
+            leavingCount += 1
+        } else {
+            return ChainFault(
+                "opened", id, connection: id,
+                "lies behind seal \(seal), up to which all was pruned, and no note says that it stays")
+        }
+        return try follows(row, id)
+    }
+
+    func follows(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault? {
+        if let end = ends.last, end + 1 == id {
+            ends[ends.count - 1] = id
+        } else {
+            starts.append(id)
+            ends.append(id)
+        }
+        let route = try row.integer(1)
+        guard route == self.route || routes.ids.contains(route) else {
+            return ChainFault("opened", id, connection: id, "came by route \(route), which there is not")
+        }
+        self.route = route
+        guard try row.integer(3) >= 0, (0...65_535).contains(try row.integer(5)) else {
+            return ChainFault("opened", id, connection: id, "has a number that no server writes")
+        }
+        return nil
+    }
+
+    func contains(_ id: Int64) -> Bool {
+        var (low, high) = (0, starts.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if starts[middle] <= id { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 && id <= ends[low - 1]
+    }
+}
+
+/// Closings: of connections that there are, with numbers that can be.
+final class ClosingReader: RowReader {
+    private let openings: OpeningReader
+    private let rest: Leaving
+    private let seal: Int64
+    private let pruned: Int64
+    /// Connections of closings behind the seal.
+    private(set) var leaving: Set<Int64> = []
+
+    init(_ openings: OpeningReader, _ rest: Leaving, _ seal: Int64, _ pruned: Int64) {
+        (self.openings, self.rest, self.seal, self.pruned) = (openings, rest, seal, pruned)
+    }
+
+    func stands(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault? {
+        guard try rest.takes(row, id) else {
+            return ChainFault(
+                "closed", id, connection: try row.integer(1),
+                "lies behind seal \(seal), up to which all was pruned")
+        }
+        leaving.insert(try row.integer(1))
+        return nil
+    }
+
+    func follows(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault? {
+        let connection = try row.integer(1)
+        guard openings.contains(connection) else {
+            return ChainFault(
+                "closed", id, connection: connection, "ends a connection that was never opened")
+        }
+        for column in 3...5 as ClosedRange<Int32> where try row.integer(column) < 0 {
+            return ChainFault("closed", id, connection: connection, "counts less than nothing")
+        }
+        for column in 6...7 as ClosedRange<Int32> where try row.integerOrNil(column) ?? 0 < 0 {
+            return ChainFault("closed", id, connection: connection, "counts less than nothing")
+        }
+        return nil
     }
 }

@@ -156,11 +156,10 @@ struct Pruner {
 
     /// Says first what stays and what goes; from then on the chains begin at the seal.
     private func begin(_ plan: PrunePlan, _ report: inout PruneReport) throws(RecordsError) {
-        let new = try look { (database) throws(SQLiteError) in
-            let noted = try PrunePlan.noted(in: database)
-            return try plan.carried(in: database).filter { !noted.contains($0.id) }
+        let (carried, noted) = try look { (database) throws(SQLiteError) in
+            (try plan.carried(in: database), try PrunePlan.noted(in: database))
         }
-        var rest = new[...]
+        var rest = carried.filter { !noted.contains($0.id) }[...]
         while !rest.isEmpty {
             let some = Array(rest.prefix(Self.stepRows))
             rest = rest.dropFirst(some.count)
@@ -174,7 +173,7 @@ struct Pruner {
             }
         }
         try step(&report) { (transaction) throws(RecordsError) in
-            try transaction.beginPruning(plan)
+            try transaction.beginPruning(plan, carried)
         }
     }
 

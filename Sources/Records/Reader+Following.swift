@@ -65,17 +65,12 @@ extension Reader {
         return (events.sorted { $0.at < $1.at }.map(\.entry), next)
     }
 
-    private static let columns: ComposedSQL = """
-        SELECT o.id, o.at, c.at, c.duration, r.node, r.node_name, r.identity, r.mapping, r.mapping_name, r.kind,
-        r.listen, r.target, o.client, o.client_port, c.up, c.down, c.node_up, c.node_down, c.reason, c.flags
-        """
-
     /// A closing that this answer does not reach is left to a later one: until then the connection is open.
     private func openings(
         _ conditions: ConnectionConditions, after cursor: FollowCursor, to next: FollowCursor
     ) throws(RecordsError) -> [ConnectionRecord] {
         let sql =
-            Self.columns + " FROM opened AS o NOT INDEXED "
+            ConnectionRecord.columns + " FROM opened AS o NOT INDEXED "
             + (conditions.closing == .required ? "CROSS" : "LEFT")
                 + """
                  JOIN closed AS c ON c.connection = o.id AND c.id <= ? CROSS JOIN routes AS r ON r.id = o.route
@@ -93,7 +88,7 @@ extension Reader {
         _ conditions: ConnectionConditions, after cursor: FollowCursor, to next: FollowCursor
     ) throws(RecordsError) -> [ConnectionRecord] {
         let sql =
-            Self.columns + """
+            ConnectionRecord.columns + """
                  FROM closed AS c NOT INDEXED CROSS JOIN opened AS o ON o.id = c.connection
                 CROSS JOIN routes AS r ON r.id = o.route WHERE c.id > ? AND c.id <= ? AND o.id <= ?
                 """ + conditions.text

@@ -12,7 +12,7 @@ extension Reader {
         try records { () throws(SQLiteError) in
             try database.forEach(
                 """
-                SELECT coalesce(detail, 'unknown'), coalesce(sum(count), 0) FROM notes WHERE kind = 'refusals'
+                SELECT coalesce(detail, 'unknown'), CAST(min(total(count), 9e18) AS INTEGER) FROM notes WHERE kind = 'refusals'
                 GROUP BY 1
                 """
             ) { (row) throws(SQLiteError) in numbers.refusals[try row.text(0)] = try row.integer(1) }
@@ -37,7 +37,7 @@ extension Reader {
         let last = try records { () throws(SQLiteError) in
             try database.first(
                 """
-                SELECT count(*), coalesce(sum(up), 0), coalesce(sum(down), 0), max(id)
+                SELECT count(*), CAST(min(total(up), 9e18) AS INTEGER), CAST(min(total(down), 9e18) AS INTEGER), max(id)
                 FROM closed NOT INDEXED WHERE id > ?1 AND id <= ?1 + ?2
                 """, closing, rows
             ) { (row) throws(SQLiteError) -> Int64? in

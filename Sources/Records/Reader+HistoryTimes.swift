@@ -36,7 +36,9 @@ extension Reader {
     private func span(of table: TimedTable) throws(RecordsError) -> ClosedRange<Int64>? {
         let read = { (row: borrowing Row) throws(SQLiteError) -> ClosedRange<Int64>? in
             guard let low = try row.integerOrNil(0), let high = try row.integerOrNil(1) else { return nil }
-            return low...high
+            // No server gives other ids: what else lies there is no part of the history.
+            let (first, last) = (max(low, 1), min(high, .max - 1))
+            return first <= last ? first...last : nil
         }
         return try records { () throws(SQLiteError) in
             switch table {
@@ -86,11 +88,14 @@ extension Reader {
         }
     }
 
-    /// In microseconds, of all steps that the history noted.
+    /// In microseconds, of all steps that the history noted: a sum of whole numbers would fail where a clock was out of its mind.
     private func stepsBack() throws(RecordsError) -> Int64 {
         try records { () throws(SQLiteError) in
             try database.first(
-                "SELECT coalesce(sum(from_at - to_at), 0) FROM notes WHERE kind = 'gap' AND to_at < from_at"
+                """
+                SELECT CAST(min(total(CAST(from_at AS REAL) - to_at), 4e18) AS INTEGER) FROM notes
+                WHERE kind = 'gap' AND to_at < from_at
+                """
             ) { (row) throws(SQLiteError) in try row.integer(0) } ?? 0
         }
     }

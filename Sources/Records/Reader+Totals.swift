@@ -45,7 +45,9 @@ extension Reader {
             let (from, condition, values) = ConnectionScan.text(source)
             let group: ComposedSQL = key == .client ? "o.client" : "o.route"
             let sql =
-                "SELECT " + group + ", count(*), coalesce(sum(c.up), 0), coalesce(sum(c.down), 0)" + from
+                "SELECT " + group
+                + ", count(*), CAST(min(total(c.up), 9e18) AS INTEGER), CAST(min(total(c.down), 9e18) AS INTEGER)"
+                + from
                 + (conditions.closing == .none
                     ? " LEFT JOIN closed AS c ON c.connection = o.id" : conditions.joinClosed)
                 + conditions.joinRoute + condition + conditions.text + " GROUP BY " + group

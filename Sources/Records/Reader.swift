@@ -5,7 +5,7 @@ import SQLite
 package struct Reader {
     let database: Database
 
-    init(_ database: Database) {
+    package init(_ database: Database) {
         self.database = database
     }
 

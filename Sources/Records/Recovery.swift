@@ -1,3 +1,4 @@
+import Digests
 import Logging
 import SQLite
 
@@ -18,11 +19,14 @@ struct Recovery {
     init(_ connection: WritingConnection, directory: String, lifecycle: Lifecycle?) throws(RecordsError) {
         database = connection.database
         rows = connection.rows
+        try Self.refuseUnsealedPruning(database)
         slots = SlotFile.read(directory)
         try Self.takeJournal(connection, directory)
         // Ids are given in ascending order, so the highest that closed or failed is below the highest that opened, or in the file.
         lastConnection = max(rows.chains.heads.opened.id, (slots?.closedBelow ?? 1) - 1, slots?.highest ?? 0)
         lastRoute = rows.chains.heads.routes.id
+        try Self.tellOfUnsealed(connection)
+        try Self.tellOfOldAudit(connection)
         var events: [HistoryEvent] = []
         let now = Timestamp.now
         do throws(SQLiteError) {
@@ -36,6 +40,95 @@ struct Recovery {
         } catch { throw RecordsError(error) }
         if !events.isEmpty { _ = try connection.commit(events, events.indices, dropped: [], []) }
         if lifecycle != nil { started = try Self.mark(database) }
+    }
+
+    // MARK: What was there before
+
+    /// A pruning is sealed in the transaction of its first note. One that is not was written by somebody who has no key, and
+    /// would be sealed now, with whatever was taken away behind it.
+    private static func refuseUnsealedPruning(_ database: Database) throws(RecordsError) {
+        let forged = try records { () throws(SQLiteError) in
+            let sealed = try database.pragma("SELECT coalesce(max(notes_id), 0) FROM seals")
+            let isSealing = try database.first(
+                "SELECT detail FROM notes WHERE kind = 'start' AND id <= ? AND instr(detail, '\"format\"') LIMIT 1",
+                sealed
+            ) { (row) throws(SQLiteError) in Lifecycle.sealsPrunings(try row.textOrNil(0)) }
+            return try database.query(
+                "SELECT id, detail FROM notes WHERE kind = 'pruned' AND id > ? ORDER BY id", sealed
+            ) { (row) throws(SQLiteError) in
+                (id: try row.integer(0), note: PruneNote(detail: try row.textOrNil(1)))
+            }
+            .first {
+                $0.note?.phase != .done && (isSealing == true || !($0.note?.digest.isEmpty ?? false))
+            }?.id
+        }
+        guard let forged else { return }
+        throw RecordsError(
+            .corrupt,
+            "note \(forged) says that the history was pruned, but no seal holds it: no server wrote it",
+            hint: "goproxy-admin audit verify; goproxy-admin restore FILE; keep this one")
+    }
+
+    /// Rows of the audit that are older than its chain are hashed once, into a row of the chain.
+    private static func tellOfOldAudit(_ connection: WritingConnection) throws(RecordsError) {
+        let older = try records { () throws(SQLiteError) -> (Int64, [UInt8])? in
+            let isOlder = try connection.database.first("SELECT chain FROM audit ORDER BY id LIMIT 1") {
+                (row) throws(SQLiteError) in row.isNull(0)
+            }
+            guard isOlder == true else { return nil }
+            let isTold = try connection.database.first(
+                "SELECT 1 FROM audit WHERE action = ? AND chain NOT NULL LIMIT 1",
+                AuditReader.olderAction.description
+            ) { (_) throws(SQLiteError) in true }
+            guard isTold == nil else { return nil }
+            var (count, digest) = (0 as Int64, SHA256())
+            try connection.database.scan("SELECT * FROM audit ORDER BY id") { (row) throws(SQLiteError) in
+                guard row.isNull(row.columnCount - 1) else { return false }
+                count += 1
+                var bytes: [UInt8] = []
+                RowHash.append(row, to: &bytes)
+                bytes.withUnsafeBytes { digest.add($0) }
+                return true
+            }
+            guard count > 0 else { return nil }
+            var hash = [UInt8](repeating: 0, count: SHA256.bytes)
+            digest.finish(into: &hash)
+            return (count, hash)
+        }
+        guard let (count, hash) = older else { return }
+        try audit(AuditReader.olderAction, AuditReader.olderWords(count, hash), connection)
+    }
+
+    /// What no seal held while nobody had the folder's lock is believed as it is found, and said to be: by the last rows of
+    /// each chain that stand above the last seal.
+    private static func tellOfUnsealed(_ connection: WritingConnection) throws(RecordsError) {
+        let sealed = try records { () throws(SQLiteError) -> [Int64] in
+            try connection.database.query(
+                "SELECT routes_id, opened_id, closed_id, notes_id, audit_id FROM seals ORDER BY id DESC LIMIT 1"
+            ) { (row) throws(SQLiteError) in
+                [
+                    try row.integer(0), try row.integer(1), try row.integer(2), try row.integer(3),
+                    try row.integer(4),
+                ]
+            }.first ?? [0, 0, 0, 0, 0]
+        }
+        let heads = connection.rows.chains.heads.all
+        let found = zip(heads, sealed).map {
+            (name: $0.name.description, rows: max(0, $0.chain.id) - max(0, $1))
+        }
+        guard found.contains(where: { $0.rows > 0 }) else { return }
+        let words = AuditReader.unsealedWords(found.map { ($0.name, max(0, $0.rows)) })
+        try audit(AuditReader.unsealedAction, words, connection)
+    }
+
+    private static func audit(
+        _ action: StaticString, _ words: String, _ connection: WritingConnection
+    ) throws(RecordsError) {
+        try connection.transaction { (now) throws(RecordsError) in
+            var transaction = Transaction(
+                connection.database, rows: connection.rows, actor: .server, now: now, sealer: nil)
+            try transaction.audit(action, detail: words)
+        }
     }
 
     // MARK: Connections
@@ -97,10 +190,13 @@ struct Recovery {
         let alive = max(entry.movedMonotonic, slots?.heartbeatMonotonic ?? 0)
         let end = max(entry.openedMonotonic, entry.reason == nil ? alive : entry.closedMonotonic)
         let duration = Int64(clamping: (end - entry.openedMonotonic) / 1_000)
+        // The file may say anything. No machine passes more than 100 GB/s.
+        let (most, isOut) = duration.multipliedReportingOverflow(by: 100_000)
+        let canBe = isOut || max(entry.up, entry.down) <= most.adding(1 << 30)
         return Closed(
             connection: entry.id, at: wallClock(end) ?? entry.openedAt.adding(microseconds: duration),
             durationMicroseconds: duration, up: entry.up, down: entry.down,
-            reason: entry.reason ?? .serverCrash, flags: .recovered)
+            reason: entry.reason ?? .serverCrash, flags: canBe ? .recovered : [.recovered, .countsDiffer])
     }
 
     /// What the clock that people read showed then: it may have been set since the connection was opened.

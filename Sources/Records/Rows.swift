@@ -13,7 +13,8 @@ extension Row {
     }
 
     func time(_ column: Int32) throws(SQLiteError) -> Timestamp {
-        Timestamp(microseconds: try integer(column))
+        // Whatever lies in the file: times that can be written down can be counted with.
+        Timestamp(microseconds: try integer(column)).bounded
     }
 
     func timeOrNil(_ column: Int32) throws(SQLiteError) -> Timestamp? {

@@ -8,6 +8,12 @@ struct SealVerifier {
     private let nextSeal: Int64?
     private let restored: Set<Int64>
     private var bytes: [UInt8] = []
+    /// The last one.
+    private(set) var last: Seal?
+    /// Notes of prunings with which the notes of some seal end.
+    private(set) var notesEnds: Set<Int64> = []
+    /// The last opening of a seal whose notes end with a clean stop, by that note.
+    private(set) var stops: [Int64: Int64] = [:]
 
     init(keys: [[UInt8]], anchors: [Anchor], nextSeal: Int64?, restored: Set<Int64>) {
         self.restored = restored
@@ -16,7 +22,7 @@ struct SealVerifier {
         self.nextSeal = nextSeal
     }
 
-    private struct Seal {
+    struct Seal {
         let id: Int64
         let at: Timestamp
         let ids: [Int64]
@@ -25,13 +31,12 @@ struct SealVerifier {
     }
 
     mutating func run(
-        _ database: Database, _ report: inout ChainReport
+        _ database: Database, _ notes: NoteReader, _ report: inout ChainReport
     ) throws(SQLiteError) -> ChainFault? {
-        let restored = try database.query(
-            "SELECT id FROM notes WHERE kind = 'gap' AND detail = 'restored' ORDER BY id"
-        ) { (row) throws(SQLiteError) in try row.integer(0) }
+        let restored = notes.restored.map(\.id)
+        let prunings = Set(notes.prunings.map(\.id))
+        let stopped = Set(notes.lives.filter { $0.lastOpened == nil }.map(\.id))
         let hasKeys = !keys.isEmpty
-        var last: Seal?
         var fault: ChainFault?
         let found = anchors.count
         try database.scan("SELECT * FROM seals ORDER BY id") { (row) throws(SQLiteError) in
@@ -44,6 +49,8 @@ struct SealVerifier {
             }
             guard fault == nil else { return false }
             last = seal
+            if prunings.contains(seal.notes) { notesEnds.insert(seal.notes) }
+            if stopped.contains(seal.notes) { stops[seal.notes] = seal.ids[1] }
             report.seals += 1
             report.sealedAt = seal.at
             if hasKeys { report.sealsProven += 1 }

@@ -4,7 +4,7 @@ import SQLite
 /// Every minute in which something was written, and at a clean stop: a row that says where all chains stand, under a key that
 /// is erased then. On the writer's thread.
 final class Sealer {
-    private let connection: WritingConnection
+    private unowned let connection: WritingConnection
     private let files: SealKeyFiles
     private let intervalNanoseconds: UInt64
     private let writesHeads: Bool
@@ -13,6 +13,13 @@ final class Sealer {
     private var isKeySaved = true
     private var sealed: [Int64]
     private var nextSeal: UInt64
+    /// In the open transaction.
+    var inserted: Inserted?
+
+    struct Inserted {
+        let ids: [Int64]
+        let heads: [String]
+    }
 
     /// Makes the keys where there are none. `writesHeads`: each seal is told in the log, the outside anchor.
     init(
@@ -44,6 +51,7 @@ final class Sealer {
         self.writesHeads = writesHeads
         sealed = last.map { Array($0[1...]) } ?? [0, 0, 0, 0, 0]
         nextSeal = Monotonic.nanoseconds + intervalNanoseconds
+        connection.sealer = self
     }
 
     func sealIfDue() throws(RecordsError) {
@@ -55,32 +63,42 @@ final class Sealer {
 
     /// Nothing happens when nothing was written since the last one.
     func seal() throws(RecordsError) {
+        guard connection.rows.chains.heads.all.map(\.chain.id) != sealed else { return }
+        try connection.transaction { (now) throws(RecordsError) in try insert(at: now) }
+    }
+
+    /// Inside an open transaction, which then holds its own seal; `committed` has to follow. One a transaction.
+    func insert(at now: Timestamp) throws(RecordsError) {
+        guard inserted == nil else { throw RecordsError(.busy, "this transaction holds a seal already") }
         if !isKeySaved { saveKey() }
         let heads = connection.rows.chains.heads.all
-        let ids = heads.map(\.chain.id)
-        guard ids != sealed else { return }
-        try connection.transaction { (now) throws(RecordsError) in
-            var row = ChainHash(table: "")
-            var values: [any Bindable] = [key.number, now]
-            row.add(key.number)
-            row.add(now.microseconds)
-            for head in heads {
-                values += [head.chain.id, head.chain.hash.head]
-                row.add(head.chain.id)
-                row.add(head.chain.hash.head)
-            }
-            values.append(key.mac(row.row))
-            try records { () throws(SQLiteError) in
-                try connection.database.execute(
-                    "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", list: values)
-            }
+        var row = ChainHash(table: "")
+        var values: [any Bindable] = [key.number, now]
+        row.add(key.number)
+        row.add(now.microseconds)
+        for head in heads {
+            values += [head.chain.id, head.chain.hash.head]
+            row.add(head.chain.id)
+            row.add(head.chain.hash.head)
         }
-        sealed = ids
+        values.append(key.mac(row.row))
+        try records { () throws(SQLiteError) in
+            try connection.database.execute(
+                "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", list: values)
+        }
+        inserted = Inserted(ids: heads.map(\.chain.id), heads: heads.map { Self.hex($0.chain.hash.head) })
+    }
+
+    /// The transaction that holds a seal is on disk: its key is no longer needed.
+    func committed() {
+        guard let seal = inserted else { return }
+        inserted = nil
+        sealed = seal.ids
         let number = key.number
         key.evolve()
         saveKey()
         guard writesHeads else { return }
-        let words = heads.map { "\($0.chain.id):\(Self.hex($0.chain.hash.head))" }
+        let words = zip(seal.ids, seal.heads).map { "\($0):\($1)" }
         Log.info(
             "history-head", ("seal", number), ("routes", words[0]), ("opened", words[1]),
             ("closed", words[2]),

@@ -1,10 +1,18 @@
 import Digests
 import SQLite
 
-/// Checks the rows of one table: each one's chain, each seal that tells of it, and where `chain_heads` says that it ends.
+/// Looks at the rows of one table while their chain is checked, in the order of their ids.
+protocol RowReader: AnyObject {
+    /// A row whose chain holds.
+    func follows(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault?
+    /// A row that no chain holds: behind the seal of the last pruning, or older than the audit's chain.
+    func stands(_ row: borrowing Row, _ id: Int64) throws(SQLiteError) -> ChainFault?
+}
+
+/// Checks the rows of one table: ids that ascend from 1, each one's chain, each seal that tells of it, where `chain_heads` says
+/// that it ends, and that the indexes have the same rows.
 struct TableVerifier {
     let name: String
-    /// All rows above an id.
     private let rows: StaticString
     /// Number, time, id and head of seals above a number.
     private let seals: StaticString
@@ -12,28 +20,43 @@ struct TableVerifier {
     private let connection: Int32?
     /// Whether ids go on by one.
     private let isGapless: Bool
+    private let indexes: [IndexVerifier.Index]
 
     static let routes = TableVerifier(
-        name: "routes", rows: "SELECT * FROM routes WHERE id > ? ORDER BY id",
+        name: "routes", rows: "SELECT * FROM routes ORDER BY id",
         seals: "SELECT id, at, routes_id, routes_head FROM seals WHERE id > ? ORDER BY id LIMIT 512",
-        connection: nil, isGapless: false)
+        connection: nil, isGapless: false,
+        indexes: [.init("SELECT node_name, id FROM routes INDEXED BY routes_by_node", [2])])
     static let opened = TableVerifier(
-        name: "opened", rows: "SELECT * FROM opened WHERE id > ? ORDER BY id",
+        name: "opened", rows: "SELECT * FROM opened ORDER BY id",
         seals: "SELECT id, at, opened_id, opened_head FROM seals WHERE id > ? ORDER BY id LIMIT 512",
-        connection: 0, isGapless: false)
+        connection: 0, isGapless: false,
+        indexes: [
+            .init("SELECT route, id FROM opened INDEXED BY opened_by_route", [1]),
+            .init("SELECT client, id FROM opened INDEXED BY opened_by_client", [4]),
+        ])
     static let closed = TableVerifier(
-        name: "closed", rows: "SELECT * FROM closed WHERE id > ? ORDER BY id",
+        name: "closed", rows: "SELECT * FROM closed ORDER BY id",
         seals: "SELECT id, at, closed_id, closed_head FROM seals WHERE id > ? ORDER BY id LIMIT 512",
-        connection: 1, isGapless: true)
+        connection: 1, isGapless: true,
+        indexes: [
+            .init(
+                "SELECT connection, id FROM closed INDEXED BY sqlite_autoindex_closed_1", [1], isUnique: true)
+        ])
     static let notes = TableVerifier(
-        name: "notes", rows: "SELECT * FROM notes WHERE id > ? ORDER BY id",
+        name: "notes", rows: "SELECT * FROM notes ORDER BY id",
         seals: "SELECT id, at, notes_id, notes_head FROM seals WHERE id > ? ORDER BY id LIMIT 512",
-        connection: 5, isGapless: true)
+        connection: 5, isGapless: true,
+        indexes: [.init("SELECT kind, at, id FROM notes INDEXED BY notes_by_kind", [2, 1])])
     /// Rows that are older than the chain have none, and stand before all others.
     static let audit = TableVerifier(
-        name: "audit", rows: "SELECT * FROM audit WHERE id > ? ORDER BY id",
+        name: "audit", rows: "SELECT * FROM audit ORDER BY id",
         seals: "SELECT id, at, audit_id, audit_head FROM seals WHERE id > ? ORDER BY id LIMIT 512",
-        connection: nil, isGapless: false)
+        connection: nil, isGapless: false,
+        indexes: [
+            .init("SELECT at, id FROM audit INDEXED BY audit_by_time", [1]),
+            .init("SELECT node, id FROM audit INDEXED BY audit_by_node", [5]),
+        ])
 
     /// Where a chain stands.
     struct Place: Equatable {
@@ -43,60 +66,71 @@ struct TableVerifier {
 
     /// - Parameter seal: with whose heads the chain begins, its rows being pruned; nil: from the first row on.
     func run(
-        _ database: Database, from seal: Int64? = nil, _ report: inout ChainReport
+        _ database: Database, from seal: Int64? = nil, _ reader: some RowReader,
+        _ report: inout ChainReport
     ) throws(SQLiteError) -> ChainFault? {
-        var place = try start(database, seal)
-        let begun = place
+        let begun = try start(database, seal)
         var checkpoints = try Checkpoints(database, seals, after: seal ?? 0)
-        if let fault = try checkpoints.pass(place, of: name) { return fault }
+        if let fault = try checkpoints.pass(begun, of: name) { return fault }
         var table = ChainReport.Table(name: name)
-        var walk = ChainWalk(place)
+        var index = IndexVerifier(indexes)
+        let walk = ChainWalk(begun)
+        var (place, last) = (begun.id, 0 as Int64)
         var fault: ChainFault?
         do throws(SQLiteError) {
-            try database.scan(rows, begun.id) { (row) throws(SQLiteError) in
+            try database.scan(rows) { (row) throws(SQLiteError) in
                 let id = try row.integer(0)
-                if row.isNull(row.columnCount - 1), table.rows == 0 { return true }
-                fault = try check(id, row, after: place.id, isFirst: table.rows == 0, &walk)
-                if fault == nil {
-                    place.id = id
-                    // The head is copied only where somebody asks for it.
-                    if checkpoints.next.map({ $0.id <= id }) ?? false {
-                        fault = try checkpoints.pass(Place(id: id, head: walk.head), of: name)
-                    }
+                guard id > last else {
+                    fault = ChainFault(name, id, "stands after row \(last): ids ascend from 1")
+                    return false
                 }
+                last = id
+                index.add(row, id)
+                let chain = row.columnCount - 1
+                if id <= begun.id || row.isNull(chain) && table.rows == 0 && reader is AuditReader {
+                    fault = try reader.stands(row, id)
+                    return fault == nil
+                }
+                if isGapless, id != place + 1 {
+                    fault = ChainFault(name, place + 1, "is missing: the next is \(id)")
+                } else if try !walk.takes(row) {
+                    fault = try broken(row, id, after: table.rows == 0 && begun.id == 0 ? nil : place)
+                } else if checkpoints.next.map({ $0.id <= id }) ?? false {
+                    // The head is copied only where somebody asks for it.
+                    fault = try checkpoints.pass(Place(id: id, head: walk.head), of: name)
+                } else if checkpoints.next == nil {
+                    table.unsealed += 1
+                }
+                if fault == nil { fault = try reader.follows(row, id) }
                 guard fault == nil else { return false }
+                place = id
                 table.rows += 1
                 table.last = id
                 return true
             }
         } catch {
             guard error.isCorrupt else { throw error }
-            fault = ChainFault(name, place.id + 1, "cannot be read: \(error.message)")
+            fault = ChainFault(name, place + 1, "cannot be read: \(error.message)")
         }
-        place.head = walk.head
         report.tables.append(table)
         if let fault { return fault }
         if let missing = checkpoints.next {
             return ChainFault(
                 name, missing.id,
-                "is missing: seal \(missing.seal) of \(missing.at) says that it was there; the last is \(place.id)"
+                "is missing: seal \(missing.seal) of \(missing.at) says that it was there; the last is \(place)"
             )
         }
-        return try end(database, place)
+        if let fault = try end(database, Place(id: place, head: walk.head)) { return fault }
+        return try index.fault(in: database, name)
     }
 
-    private func check(
-        _ id: Int64, _ row: borrowing Row, after last: Int64, isFirst: Bool, _ walk: inout ChainWalk
-    ) throws(SQLiteError) -> ChainFault? {
-        if isGapless, id != last + 1 { return ChainFault(name, last + 1, "is missing: the next is \(id)") }
-        guard try walk.takes(row) else {
-            let before = isFirst && last == 0 ? "the chain's beginning" : "row \(last)"
-            return ChainFault(
-                name, id, connection: connection.flatMap { row.isNull($0) ? nil : try? row.integer($0) },
-                "does not follow from \(before): it was changed, or rows before it were removed, added or moved"
-            )
-        }
-        return nil
+    private func broken(
+        _ row: borrowing Row, _ id: Int64, after last: Int64?
+    ) throws(SQLiteError) -> ChainFault {
+        let before = last.map { "row \($0)" } ?? "the chain's beginning"
+        return ChainFault(
+            name, id, connection: connection.flatMap { row.isNull($0) ? nil : try? row.integer($0) },
+            "does not follow from \(before): it was changed, or rows before it were removed, added or moved")
     }
 
     private func start(_ database: Database, _ seal: Int64?) throws(SQLiteError) -> Place {
@@ -105,7 +139,9 @@ struct TableVerifier {
         let page = try database.query(seals, seal - 1) { (row) throws(SQLiteError) in
             Place(id: try row.integer(2), head: try row.blob(3))
         }
-        guard let place = page.first else { throw .damaged("seal \(seal) is not there") }
+        guard let place = page.first, place.head.count == SHA256.bytes else {
+            throw .damaged("seal \(seal) is not there")
+        }
         return place
     }
 
@@ -126,37 +162,6 @@ struct TableVerifier {
                 name, place.id, "is the last row, but the chain that was written ended otherwise")
         }
         return nil
-    }
-}
-
-/// Goes along a chain.
-struct ChainWalk {
-    /// The head, then the row so far.
-    private var bytes: [UInt8]
-    private let digest = SHA256()
-
-    init(_ place: TableVerifier.Place) {
-        bytes = place.head
-        bytes.reserveCapacity(1_024)
-    }
-
-    var head: [UInt8] { Array(bytes[..<SHA256.bytes]) }
-
-    /// Whether the row follows. If not, the walk stays where it was.
-    mutating func takes(_ row: borrowing Row) throws(SQLiteError) -> Bool {
-        let last = row.columnCount - 1
-        guard !row.isNull(last) else { return false }
-        let chain = try row.integer(last)
-        RowHash.append(row, to: &bytes)
-        var next = (0 as UInt64, 0 as UInt64, 0 as UInt64, 0 as UInt64)
-        return withUnsafeMutableBytes(of: &next) { next in
-            bytes.withUnsafeBytes { digest.add($0) }
-            digest.finish(into: next.baseAddress!.assumingMemoryBound(to: UInt8.self))
-            bytes.removeLast(bytes.count - SHA256.bytes)
-            guard Int64(bigEndian: next.load(as: Int64.self)) == chain else { return false }
-            bytes.withUnsafeMutableBytes { $0.copyMemory(from: UnsafeRawBufferPointer(next)) }
-            return true
-        }
     }
 }
 

@@ -9,11 +9,21 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
         self.microseconds = microseconds
     }
 
+    /// The years 0 to 9999: all that RFC 3339 can write. A clock that stands elsewhere is taken for the nearer end, and what is
+    /// stored beyond them is shown as it.
+    package static let first = Timestamp(microseconds: -62_167_219_200_000_000)
+    package static let last = Timestamp(microseconds: 253_402_300_799_999_999)
+
     package static var now: Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1_000)
+        let (seconds, isOut) = Int64(time.tv_sec).multipliedReportingOverflow(by: 1_000_000)
+        let now = isOut ? time.tv_sec > 0 ? last.microseconds : first.microseconds : seconds
+        return Timestamp(microseconds: now.adding(Int64(clamping: time.tv_nsec) / 1_000)).bounded
     }
+
+    /// Between `first` and `last`.
+    package var bounded: Timestamp { min(max(self, Self.first), Self.last) }
 
     /// Nil when it is not RFC 3339. Fractions beyond microseconds are cut; a zone other than Z is taken into account.
     package init?(_ text: String) {
@@ -70,6 +80,7 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
     }
 
     package var description: String {
+        let microseconds = bounded.microseconds
         let (whole, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
         var seconds = time_t(rest < 0 ? whole - 1 : whole)
         var parts = tm()

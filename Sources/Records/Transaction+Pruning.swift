@@ -2,21 +2,20 @@ import SQLite
 
 /// The steps of a pruning, each short.
 extension Transaction {
-    /// Behind the seal rows may be missing from now on.
-    mutating func beginPruning(_ plan: PrunePlan) throws(RecordsError) {
-        let note = PruneNote(phase: .begun, seal: plan.seal.id, after: plan.from.id)
+    /// Behind the seal rows may be missing from now on. It says which openings stay, and is sealed with the note itself: a note
+    /// that no seal holds excuses nothing.
+    mutating func beginPruning(_ plan: PrunePlan, _ carried: [PrunePlan.Carried]) throws(RecordsError) {
+        var note = PruneNote(phase: .begun, seal: plan.seal.id, after: plan.from.id)
+        (note.carried, note.digest) = (Int64(carried.count), Pruner.digest(carried))
         try self.note(Note(at: now, kind: .pruned, detail: note.detail))
+        try audit("history-prune-begin", detail: "up to seal \(note.seal): \(note.carried) openings stay")
         try run("UPDATE seals SET pruned_at = ? WHERE id = ?", now, plan.seal.id)
+        try seal()
     }
 
     mutating func endPruning(_ note: PruneNote) throws(RecordsError) {
         try self.note(Note(at: now, kind: .pruned, count: note.opened, detail: note.detail))
-        try audit(
-            "history-prune",
-            detail: """
-                up to seal \(note.seal): \(note.opened) openings and \(note.closed) closings deleted, \
-                \(note.carried) openings carried
-                """)
+        try audit("history-prune", detail: note.auditWords)
     }
 
     /// What went of a pruning that was stopped: the next one ends it, and tells of the rest.

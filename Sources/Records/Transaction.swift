@@ -9,12 +9,20 @@ package struct Transaction: ~Copyable {
     package let actor: Actor
     /// One time for all that the transaction writes.
     package let now: Timestamp
+    private let sealer: Sealer?
 
-    init(_ database: Database, rows: HistoryRows, actor: Actor, now: Timestamp) {
+    init(_ database: Database, rows: HistoryRows, actor: Actor, now: Timestamp, sealer: Sealer?) {
         self.database = database
         self.rows = rows
         self.actor = actor
         self.now = now
+        self.sealer = sealer
+    }
+
+    /// Seals all chains as they stand now, with what this transaction has written so far.
+    mutating func seal() throws(RecordsError) {
+        guard let sealer else { throw RecordsError(.busy, "nothing can be sealed yet") }
+        try sealer.insert(at: now)
     }
 
     /// Sees the transaction's own changes.

@@ -6,13 +6,13 @@ import migrations
 final class WritingConnection {
     let database: Database
     let rows: HistoryRows
+    /// Once there is one: a transaction that holds a seal tells it how it ended.
+    var sealer: Sealer?
     private var files: WatchedFiles
 
     init(path: String) throws(RecordsError) {
         files = WatchedFiles([path, "\(path)-wal"])
-        let migrator = Migrator(
-            path: path, migrations: Store.migrations, applicationID: Store.applicationID)
-        do { database = try migrator.open() } catch { throw RecordsError(error, path: path) }
+        do { database = try Store.migrator(path).open() } catch { throw RecordsError(error, path: path) }
         do { rows = try HistoryRows(database) } catch { throw RecordsError(error) }
         try checkFiles()
     }
@@ -31,8 +31,10 @@ final class WritingConnection {
         } catch {
             database.rollBack()
             rows.chains.restore(before)
+            sealer?.inserted = nil
             throw error
         }
+        sealer?.committed()
         try checkFiles()
     }
 
@@ -68,14 +70,17 @@ final class WritingConnection {
     /// Answers the job's own failure; throws when the whole transaction is lost.
     private func run(_ job: Writer.Job, _ now: Timestamp) throws(RecordsError) -> RecordsError? {
         let before = rows.chains.heads
+        let seal = sealer?.inserted
         do {
             try database.savepoint { () throws(RecordsError) in
-                var transaction = Transaction(database, rows: rows, actor: job.actor, now: now)
+                var transaction = Transaction(
+                    database, rows: rows, actor: job.actor, now: now, sealer: sealer)
                 try job.run(&transaction)
             }
             return nil
         } catch {
             rows.chains.heads = before
+            sealer?.inserted = seal
             let failure: RecordsError
             switch error {
             case .body(let error): failure = error
@@ -107,6 +112,10 @@ extension Store {
         precondition(all.count == EmbeddedMigrations.files.count, "a migration's file has a strange name")
         return all
     }()
+
+    static func migrator(_ path: String) -> Migrator {
+        Migrator(path: path, migrations: migrations, applicationID: applicationID)
+    }
 }
 
 extension RecordsError {
@@ -115,6 +124,10 @@ extension RecordsError {
         switch error {
         case .newer: self.init(.newer, message)
         case .empty, .orphanedLog, .foreign, .changed, .inconsistent: self.init(.corrupt, message)
+        case .altered:
+            self.init(
+                .corrupt, message,
+                hint: "goproxy-admin audit verify; goproxy-admin restore FILE; keep this one")
         case .failed(_, _, let error), .backup(let error), .database(let error):
             let reason = RecordsError(error)
             self.init(reason.code, message, hint: reason.hint, isFull: reason.isFull)

@@ -10,7 +10,7 @@ extension Database {
         if mode == .create { try set("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA auto_vacuum", to: 2) }
         if mode == .readOnly || mode == .unchanging {
             try set("PRAGMA query_only = ON", "PRAGMA query_only", to: 1)
-        } else {
+        } else if mode != .memory {
             try setJournal()
         }
         // 2 is FULL: an answered commit outlives a power cut. NORMAL lost such commits in 371 of 400 trials.

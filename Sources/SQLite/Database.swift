@@ -13,6 +13,8 @@ package final class Database {
         case readWrite
         /// Makes the file, 0600; an existing one is an error.
         case create
+        /// No file at all: gone with the connection.
+        case memory
     }
 
     /// How long a statement waits for another process's lock.
@@ -32,6 +34,7 @@ package final class Database {
         case .readOnly: flags |= SQLITE_OPEN_READONLY
         case .unchanging: flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
         case .readWrite: flags |= SQLITE_OPEN_READWRITE
+        case .memory: flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY
         case .create:
             flags |= SQLITE_OPEN_READWRITE
             let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)

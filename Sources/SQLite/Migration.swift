@@ -45,6 +45,8 @@ package enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible
     case changed(number: Int, name: String)
     /// Applied migrations and the version in the file's head contradict each other.
     case inconsistent
+    /// The schema is not what the migrations make.
+    case altered([SchemaDifference])
     case failed(number: Int, name: String, SQLiteError)
     case backup(SQLiteError)
     case system(String)
@@ -61,6 +63,10 @@ package enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible
         case .changed(let number, let name):
             "migration \(number) (\(name)) was applied with another text than this program's"
         case .inconsistent: "the list of applied migrations contradicts the file's version"
+        case .altered(let differences):
+            "its schema is not what this program made: "
+                + differences.prefix(3).map(\.description).joined(separator: ", ")
+                + (differences.count > 3 ? " and \(differences.count - 3) more" : "")
         case .failed(let number, let name, let error):
             "migration \(number) (\(name)) failed and was undone: \(error)"
         case .backup(let error): "no backup could be made, so nothing was migrated: \(error)"

@@ -7,8 +7,18 @@ import Glibc
 /// An old one is copied to `PATH.before-NNNN` first; then each migration is a transaction of its own.
 package struct Migrator: Sendable {
     private let path: String
-    private let migrations: [Migration]
+    let migrations: [Migration]
     private let applicationID: Int32
+
+    /// What was applied.
+    static let table = """
+        CREATE TABLE migrations (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            checksum TEXT NOT NULL,
+            applied_at INTEGER NOT NULL
+        ) STRICT
+        """
 
     /// `migrations` are numbered 1, 2, 3…; the caller makes sure that no other process has the file.
     package init(path: String, migrations: [Migration], applicationID: Int32) {
@@ -28,6 +38,12 @@ package struct Migrator: Sendable {
         }
         let database = try open(path, .readWrite)
         let version = try check(database)
+        // Before anything is written: a planted trigger would run with it.
+        let differences: [SchemaDifference]
+        do { differences = try self.differences(in: database, version: version) } catch {
+            throw .database(error)
+        }
+        guard differences.isEmpty else { throw .altered(differences) }
         if version < migrations.count {
             try backUp(database, before: version + 1)
             try apply(to: database, from: version)
@@ -98,15 +114,7 @@ package struct Migrator: Sendable {
         let database = try open(new, .create)
         do {
             _ = try database.run(script: "PRAGMA application_id = \(applicationID)")
-            try database.execute(
-                """
-                CREATE TABLE migrations (
-                    number INTEGER PRIMARY KEY,
-                    name TEXT NOT NULL,
-                    checksum TEXT NOT NULL,
-                    applied_at INTEGER NOT NULL
-                ) STRICT
-                """)
+            try database.run(script: Self.table)
         } catch { throw .database(error) }
         try apply(to: database, from: 0)
     }

@@ -70,7 +70,15 @@ struct KeepingTests {
         #expect(sound.status == 0 && sound.output.contains("made with it"), "\(sound.error)")
         let file = fixture.directory + "/copy.db"
         #expect(fixture.run("backup \(file)").status == 0)
-        try sqlite(file, "DROP TRIGGER audit_is_final; UPDATE audit SET actor = 'mallory' WHERE id = 2")
+        try sqlite(
+            file,
+            """
+            DROP TRIGGER audit_is_final; UPDATE audit SET actor = 'mallory' WHERE id = 2;
+            CREATE TRIGGER audit_is_final BEFORE UPDATE ON audit
+            BEGIN
+                SELECT RAISE(ABORT, 'audit rows are never changed');
+            END;
+            """)
         let key = "--key \(fixture.directory)/seal-verify.key"
         let bad = fixture.run("audit verify --file \(file) \(key)")
         #expect(bad.status == 1 && bad.output.isEmpty)

@@ -90,7 +90,10 @@ struct ChainTests {
         try store.addNode("a")
         try store.addNode("b")
         store.close()
-        #expect(try scratch.rows("SELECT id, chain IS NULL FROM audit", columns: 2) == ["1|1", "2|0", "3|0"])
+        #expect(
+            try scratch.rows("SELECT id, chain IS NULL, action FROM audit", columns: 3) == [
+                "1|1|node-add", "2|0|audit-before-chain", "3|0|node-add", "4|0|node-add",
+            ])
         #expect(try scratch.chainFaults() == [])
     }
 

@@ -11,7 +11,10 @@ import Testing
         for _ in 0..<times {
             let store = try Store.open(directory: directory, server: "1.0.0")
             let id = store.history.newConnectionID()
-            store.history.append([.opened(.sample(id, route: 1)), .closed(.sample(id))])
+            let route = store.history.newRouteID()
+            store.history.append([
+                .route(.sample(route)), .opened(.sample(id, route: route)), .closed(.sample(id)),
+            ])
             store.close()
         }
     }

@@ -135,14 +135,16 @@ import Testing
         let past = try Past()
         try past.hour(0)
         try past.tamper {
-            try $0.execute(
-                """
-                INSERT INTO notes SELECT max(id) + 1, 0, 'gap', 0, 0, NULL, NULL, 'restored', 0 FROM notes
-                """)
+            // By somebody who knows the chain, as it goes on from no note at all.
+            try $0.execute("INSERT INTO notes VALUES (1, 0, 'gap', 0, 0, NULL, NULL, 'restored', 0)")
+            var hash = ChainHash(table: "notes")
+            let chain = try $0.first("SELECT * FROM notes") { (row) throws(SQLiteError) in hash.add(row) }
+            try $0.execute("UPDATE notes SET chain = ?", chain)
+            try $0.execute("INSERT OR REPLACE INTO chain_heads VALUES ('notes', 1, ?)", hash.head)
             try $0.execute(
                 """
                 INSERT INTO seals SELECT 1 << 60, at, routes_id, routes_head, opened_id, opened_head,
-                    closed_id, closed_head, notes_id + 1, notes_head, audit_id, audit_head, mac, NULL
+                    closed_id, closed_head, 1, (SELECT head FROM chain_heads WHERE name = 'notes'), audit_id, audit_head, mac, NULL
                 FROM seals ORDER BY id DESC LIMIT 1
                 """)
         }
