@@ -67,6 +67,27 @@ extension Doctor {
         }
     }
 
+    /// What only the system can do for links and dials: deploy/systemd/goproxy-network.conf.
+    mutating func network() {
+        let settings = "/proc/sys/net/ipv4"
+        let probing = Self.text(of: "\(settings)/tcp_mtu_probing").prefix { $0.isNumber }
+        let reuse = Self.text(of: "\(settings)/tcp_tw_reuse").prefix { $0.isNumber }
+        guard !probing.isEmpty, !reuse.isEmpty else { return }
+        var faults: [String] = []
+        if probing == "0" {
+            faults.append(
+                "tcp_mtu_probing=0: where a path loses large packets, a transfer stops its whole link")
+        }
+        if reuse != "1" {
+            faults.append(
+                "tcp_tw_reuse=\(reuse): some 470 connections a second to one target, if clients end first")
+        }
+        guard !faults.isEmpty else { return ok("network", "tcp_mtu_probing=\(probing), tcp_tw_reuse=1") }
+        warn(
+            "network", faults.joined(separator: "; "),
+            "install deploy/systemd/goproxy-network.conf in /etc/sysctl.d, here and at the nodes")
+    }
+
     func reason() -> String { String(cString: strerror(errno)) }
 
     /// All of a small file; empty if it cannot be read.

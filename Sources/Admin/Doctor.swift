@@ -78,6 +78,7 @@ struct Doctor {
         lock()
         disk()
         descriptors()
+        network()
         clock()
         database()
     }

@@ -138,6 +138,10 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
         if family != AF_UNIX { StreamSocket.set(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 5) }
     }
 
+    func keepAlive(every seconds: Int) {
+        if family != AF_UNIX { StreamSocket.keepAlive(descriptor, every: seconds) }
+    }
+
     func close() {
         guard descriptor >= 0 else { return }
         network.loop?.cancel(resume)

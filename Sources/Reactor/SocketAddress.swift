@@ -160,6 +160,10 @@ package struct SocketAddress: Equatable, Hashable, Sendable, CustomStringConvert
         }
     }
 
+    package func with(port: UInt16) -> SocketAddress {
+        SocketAddress(family: family, high: high, low: low, port: port, scope: scope, path: path)
+    }
+
     /// The address without the port.
     package var host: String {
         guard family != .unix else { return path }

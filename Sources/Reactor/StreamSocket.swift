@@ -222,15 +222,6 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         family == AF_UNIX || descriptor < 0 ? 0 : Int(goproxy_unacknowledged(descriptor))
     }
 
-    /// Linger 0 makes close(2), and the end of the program, send RST and drop what is queued (socket(7)).
-    private static func linger(_ descriptor: Int32, isAbrupt: Bool) {
-        var linger = Glibc.linger(l_onoff: isAbrupt ? 1 : 0, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-    }
-
-    /// An urgent byte stays among the others instead of being put aside, where nobody would fetch it (tcp(7)).
-    private static func keepUrgentBytes(_ descriptor: Int32) { set(descriptor, SOL_SOCKET, SO_OOBINLINE, 1) }
-
     /// What the kernel takes in for it, with its own expenses (socket(7), SO_RCVBUF).
     package var receiveBufferBytes: Int { ReceiveBuffer.bytes(descriptor) }
 
@@ -250,6 +241,18 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         Self.address(of: descriptor, getpeername)
     }
 
+    /// Only a port that the system gives away can be both ends' own; services below those cost no call.
+    package func isConnectedToItself(at address: SocketAddress) -> Bool {
+        guard address.port >= 1_024 else { return false }
+        return Self.address(of: descriptor, getsockname) == address
+    }
+
+    package var ownAddress: OwnAddress {
+        guard family != AF_UNIX, let own = Self.address(of: descriptor, getsockname), let other = peerAddress
+        else { return .present }
+        return Self.state(of: own, towards: other)
+    }
+
     package var pathSilence: UInt64? {
         guard let info = information, info.tcpi_unacked > 0 else { return nil }
         return UInt64(min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv)) * 1_000_000
@@ -262,19 +265,22 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         return getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &size) == 0 ? info : nil
     }
 
-    /// Gives up on a peer that acknowledges nothing for 30 s (tcp(7)). An idle one is probed by the kernel after 15 and 28 s,
-    /// which keeps the entries of what translates addresses on the way alive and wakes no program; the first time that falls
-    /// due after those 30 s it is given up, after 41 to 43. A probe's interval of 15 s would make that 30, so that one probe
-    /// lost would cost the link.
-    package func tuneForLink() {
+    /// Gives up on a peer that acknowledges nothing for that long (tcp(7)). An idle one is probed by the kernel after 15 s and then every 13,
+    /// which keeps the entries of what translates addresses on the way alive and wakes no program; it is given up at the first
+    /// probe that falls due after the time. With a time of 30 s and probes every 15 the second would find it dead, so that one probe
+    /// lost would cost the link: where time is short they follow faster.
+    package func tuneForLink(giveUpAfter nanoseconds: UInt64) {
         guard family != AF_UNIX else { return }
         // The end of a program is the end of its links: what it said last arrives.
         if isAbrupt { Self.linger(descriptor, isAbrupt: false) }
         isAbrupt = false
-        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
-        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 15)
-        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 13)
-        keepAlive()
+        let seconds = Int32(clamping: nanoseconds / 1_000_000_000)
+        let idle = min(15, seconds / 2)
+        Self.set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: nanoseconds / 1_000_000))
+        Self.set(
+            descriptor, Int32(IPPROTO_TCP), Self.retransmissionLimit,
+            1_000 * Self.longestRetransmission(giveUpAfter: seconds))
+        Self.keepAlive(descriptor, after: idle, every: min(13, (seconds - idle) * 13 / 15))
         tuneForBulk()
         tuneForDistance(roundTripMicroseconds: information?.tcpi_rtt ?? 0)
     }
@@ -309,47 +315,26 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         Self.set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, Int32(clamping: bytes))
     }
 
-    package func keepAlive() {
-        if family != AF_UNIX { Self.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1) }
+    package func keepAlive(every seconds: Int) {
+        if family != AF_UNIX { Self.keepAlive(descriptor, every: seconds) }
+    }
+
+    /// After how many seconds, every how many, how often; nil: never.
+    package var keepAliveTimes: [Int32]? {
+        guard option(SOL_SOCKET, SO_KEEPALIVE) == 1 else { return nil }
+        return [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT].map { option(Int32(IPPROTO_TCP), $0) }
+    }
+
+    private func option(_ level: Int32, _ name: Int32) -> Int32 {
+        var value: Int32 = -1
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, level, name, &value, &size)
+        return value
     }
 
     package func tuneForBulk() {
         guard family != AF_UNIX, !isUnpaced, peerAddress?.isLoopback == true else { return }
         isUnpaced = true
         Self.stopPacing(descriptor)
-    }
-
-    /// A congestion control that paces (bbr, the default of many machines) sets a timer for each burst, on loopback too, where
-    /// there is nothing to protect, and costs a third of the CPU per byte there. Reno is always there. On a socket that is
-    /// connected already the pacing stays and only its rate changes: best called before.
-    static func stopPacing(_ descriptor: Int32) {
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4)
-    }
-
-    /// For a listener, whose clients inherit them. Without delay: a tunnel must not hold back what its client sent at once. With
-    /// keepalive: a client whose machine is gone would otherwise stay for ever.
-    static func setClientOptions(_ descriptor: Int32, _ family: Int32) {
-        guard family != AF_UNIX else { return }
-        keepUrgentBytes(descriptor)
-        linger(descriptor, isAbrupt: true)
-        set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-        set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
-    }
-
-    static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
-        var value = value
-        setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
-    }
-
-    static func address(
-        of descriptor: Int32,
-        _ ask: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
-    ) -> SocketAddress? {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let result = withUnsafeMutablePointer(to: &storage) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { ask(descriptor, $0, &length) }
-        }
-        return result == 0 ? SocketAddress(storage: &storage, length: length) : nil
     }
 }

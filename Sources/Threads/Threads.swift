@@ -4,6 +4,12 @@ import Glibc
 
 /// Starts a detached thread that runs `body`. Signals are blocked on it: they belong to the main thread's loop.
 package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    let hasStarted = tryToStartThread(name, body)
+    precondition(hasStarted, "cannot start thread \(name)")
+}
+
+/// As `startThread`, where the program can do without: false when the system has no room for one more.
+package func tryToStartThread(_ name: String, _ body: @escaping @Sendable () -> Void) -> Bool {
     final class Box {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -21,7 +27,11 @@ package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void)
             return nil
         }, box.toOpaque())
     pthread_sigmask(SIG_SETMASK, &before, nil)
-    precondition(result == 0, "cannot start thread \(name): \(String(cString: strerror(result)))")
+    guard result == 0 else {
+        box.release()
+        return false
+    }
     pthread_setname_np(thread, String(name.prefix(15)))
     pthread_detach(thread)
+    return true
 }

@@ -29,7 +29,13 @@ package struct AllowList: Equatable, Sendable {
         self.rules = rules
     }
 
-    /// Names that must be looked up before `permits` can answer for `port`.
+    /// Whether this very name may be dialled at `port`, so whatever it stands for when it is. Looked up once more, its addresses might be
+    /// others: many names have a few of many, in turn.
+    func permits(name: String, port: UInt16) -> Bool {
+        names(for: port).contains { $0.lowercased() == name.lowercased() }
+    }
+
+    /// Names whose addresses `permits` wants to know for `port`.
     func names(for port: UInt16) -> [String] {
         rules.compactMap { rule in
             if case .name(let name) = rule.place, rule.ports.contains(port) { name } else { nil }

@@ -24,6 +24,13 @@ package final class Connector {
     private var attempts = 0
     private var upSince: UInt64?
     private var leastDelay: UInt64 = 0
+    /// The server has said how long to stay away.
+    private var isSentAway = false
+    private var watch: AddressWatch?
+    private var look: LoopTimer?
+    /// An address and the way that goes with it do not come at the same moment, and one that goes may be back in the next.
+    private static let settlingTime: UInt64 = 1_000_000_000
+    private static let lookAgainAfter: UInt64 = 5_000_000_000
     private var isStopped = false
 
     package init(server: Endpoint, credential: Credential, hello: Hello, peer: Peer) throws(TLSFailure) {
@@ -39,6 +46,7 @@ package final class Connector {
     }
 
     package func start() {
+        watch = AddressWatch(on: loop) { [weak self] in self?.lookAtAddress(after: Self.settlingTime) }
         connect()
     }
 
@@ -47,13 +55,45 @@ package final class Connector {
         dialer?.cancel()
         handshake?.cancel()
         loop.cancel(timer)
+        loop.cancel(look)
+    }
+
+    // MARK: On another network
+
+    private func lookAtAddress(after nanoseconds: UInt64) {
+        if let look, look.deadline <= loop.now + nanoseconds { return }
+        loop.cancel(look)
+        guard !isStopped else { return }
+        look = loop.schedule(after: nanoseconds) { [weak self] in
+            self?.look = nil
+            self?.lookAtAddress()
+        }
+    }
+
+    /// A link from an address that has gone would only be given up when its time is over; and who waits for his next attempt has a
+    /// reason not to.
+    private func lookAtAddress() {
+        guard !isStopped else { return }
+        if let link = peer.link {
+            switch link.transport.ownAddress {
+            case .present: break
+            case .gone: lookAtAddress(after: Self.lookAgainAfter)
+            case .replaced:
+                link.end(LinkEnd(word: .lost, detail: "this machine has another address now"))
+            }
+        } else if timer != nil, !isSentAway {
+            loop.cancel(timer)
+            attempts = 0
+            scheduleAttempt(after: "new-address")
+        }
     }
 
     private func connect() {
         timer = nil
         guard !isStopped, dialer == nil, handshake == nil else { return }
-        let dialer = Dialer(server, allow: nil, timeout: peer.settings.connectTimeout, loop: loop) {
-            [weak self] result in
+        let dialer = Dialer(
+            server, allow: nil, timeout: peer.settings.connectTimeout, isUrgent: true, loop: loop
+        ) { [weak self] result in
             guard let self else { return }
             self.dialer = nil
             switch result {
@@ -147,6 +187,7 @@ package final class Connector {
         let ceiling = min(Self.firstDelay << UInt64(min(attempts, 10)), Self.longestDelay)
         attempts += 1
         let delay = UInt64.random(in: 0...ceiling)
+        isSentAway = leastDelay != 0
         // What the server asked for is a least time, with as much jitter on top.
         defer { leastDelay = 0 }
         return leastDelay == 0 ? delay : leastDelay + UInt64.random(in: 0...leastDelay / 2) + delay

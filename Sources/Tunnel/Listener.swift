@@ -12,6 +12,7 @@ final class Listener: AcceptHandler {
     private unowned let peer: Peer
     private var socket: (any ListeningTransport)?
     private var retry: LoopTimer?
+    private var lookUp: LookUp?
     private var failures = 0
     private var isClosed = false
 
@@ -24,43 +25,45 @@ final class Listener: AcceptHandler {
     /// Binds now, or keeps trying.
     func start() {
         retry = nil
-        if endpoint.domain == .unix { return check([SocketAddress(unix: endpoint.address)]) }
-        if endpoint.host.isEmpty {
-            // Go's rule: no host means every address, of both families unless the domain says which.
-            let any4 = SocketAddress(ipv4: 0, port: endpoint.port)
-            let any6 = SocketAddress(ipv6: 0, 0, port: endpoint.port)
-            switch endpoint.domain {
-            case .tcp4: return check([any4])
-            case .tcp6: return check([any6])
-            default: return check([any6, any4])
-            }
+        if endpoint.domain != .unix, endpoint.host.isEmpty {
+            let permitted = everyAddress.filter { peer.allow?.permits($0) != false }
+            if permitted.isEmpty { return failed("\(endpoint.address) is not in -allow") }
+            return bind(permitted)
         }
-        resolve(endpoint, on: peer.loop) { [weak self] result in
-            guard let self, !isClosed else { return }
-            switch result {
-            case .failure(let error): failed(error.description)
-            // A name with several addresses: IPv4 first, as Go does.
-            case .success(let found):
-                check(found.filter { $0.family == .ipv4 } + found.filter { $0.family == .ipv6 })
-            }
-        }
+        let lookUp = LookUp(endpoint, allow: peer.allow, loop: peer.loop) { [weak self] in self?.learn() }
+        self.lookUp = lookUp
+        lookUp.start()
     }
 
     func close() {
         isClosed = true
         peer.loop.cancel(retry)
+        lookUp?.cancel()
         socket?.close()
         socket = nil
     }
 
-    private func check(_ addresses: [SocketAddress]) {
-        guard let allow = peer.allow else { return bind(addresses) }
-        resolveAll(allow.names(for: endpoint.port)[...], on: peer.loop) { [weak self] resolved in
-            guard let self, !isClosed else { return }
-            let permitted = addresses.filter { allow.permits($0, resolved: resolved) }
-            if permitted.isEmpty { return failed("\(endpoint.address) is not in the node's -allow") }
-            bind(permitted)
+    /// Go's rule: no host means every address, of both families unless the domain says which.
+    private var everyAddress: [SocketAddress] {
+        let any4 = SocketAddress(ipv4: 0, port: endpoint.port)
+        let any6 = SocketAddress(ipv6: 0, 0, port: endpoint.port)
+        return switch endpoint.domain {
+        case .tcp4: [any4]
+        case .tcp6: [any6]
+        default: [any6, any4]
         }
+    }
+
+    /// A name with several addresses: IPv4 first, as Go does.
+    private func learn() {
+        guard let lookUp, !isClosed else { return }
+        let four = lookUp.permitted.filter { $0.family == .ipv4 }
+        let isEnough = !four.isEmpty || lookUp.isFound && !lookUp.permitted.isEmpty
+        guard isEnough || lookUp.isOver else { return }
+        lookUp.cancel()
+        self.lookUp = nil
+        guard isEnough else { return failed(lookUp.objection) }
+        bind(four + lookUp.permitted.filter { $0.family != .ipv4 })
     }
 
     /// The first address that can be bound. (On a machine without IPv6 that of `:80` is the IPv4 wildcard.)
@@ -70,6 +73,7 @@ final class Listener: AcceptHandler {
             switch peer.loop.network.listen(on: address, onlyIPv6: endpoint.domain == .tcp6, handler: self) {
             case .success(let socket):
                 self.socket = socket
+                socket.keepAlive(every: peer.settings.keepAliveSeconds)
                 failures = 0
                 // After the wildcard's fallback and port 0 only the socket knows.
                 state = .active(bound: "\(socket.boundAddress)")

@@ -23,9 +23,11 @@ package struct LinkEnd: Equatable, Sendable {
 extension MainLink {
     // MARK: Signs of life
     //
-    //     silent for, in s   15      28      30          45                      60
+    // With the default of `deadAfter`:
+    //
+    //     silent for, in s   15      28      30          120                     135
     //     the kernel         probe   probe   ┊ sends the question again and again ┊
-    //     this program                       asks        no answer: over          not even acknowledged: over
+    //     this program                       asks        no answer: over         not even acknowledged: over
 
     /// Silence after which this end asks. One end's question and the other's answer are a sign of life for both, so one asks:
     /// the server, whose questions of a second leave together, so that the answers come together too. A node asks when it was
@@ -34,7 +36,7 @@ extension MainLink {
         settings.pingAfter + (peer.hasAuthority ? 0 : settings.pingPatience)
     }
 
-    /// Begins to watch for silence. The other end is asked after 30 s (or at the whole second after that) and given up after 45.
+    /// Begins to watch for silence. The other end is asked after 30 s (or at the whole second after that) and given up after `deadAfter`.
     /// Once is enough: TCP sends a question again until it is acknowledged, and a second one could only wait behind it.
     func watch() { lookAgain(after: askAfter) }
 
@@ -58,7 +60,7 @@ extension MainLink {
         // This program itself was stopped (a suspended machine, a debugger): the silence is ours. Ask, and give 3 s.
         let wasStopped = loop.now - due > 3_000_000_000
         if wasStopped {
-            // The monotonic clock begins with the machine: it may be younger than 45 s.
+            // The monotonic clock begins with the machine: it may be younger than that.
             let soon = loop.now + 3_000_000_000
             lastHeard = max(lastHeard, soon - min(settings.deadAfter, soon))
         }

@@ -144,7 +144,7 @@ extension MainLink {
                 "sub-connection-opened", ("mapping", mapping), ("node", peer.name), ("client", client.text),
                 ("target", target))
         }
-        new.startDial(to: target, allow: peer.allow, timeout: settings.connectTimeout)
+        new.startDial(to: target, allow: peer.allow, timeout: settings.dialTimeout)
     }
 }
 

@@ -96,7 +96,7 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
         remoteAddress = transport.peerAddress
         lastHeard = loop.now
-        transport.tuneForLink()
+        transport.tuneForLink(giveUpAfter: settings.deadAfter)
     }
 
     deinit {

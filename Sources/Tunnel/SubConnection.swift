@@ -115,7 +115,12 @@ package final class SubConnection: TransportHandler {
         switch link.loop.network.connect(to: address) {
         case .success(let transport) where !transport.isWritable:
             dialer(target, allow, timeout).start(with: transport, to: address)
-        case let known: dialed(known.mapError(DialFailure.init), target)
+        case .success(let transport) where transport.isConnectedToItself(at: address):
+            transport.reset()
+            dialer(target, allow, timeout).start()
+        // No local port is free (`Dialer` waits for one).
+        case .failure(let error) where error.number == 99: dialer(target, allow, timeout).start()
+        case let known: dialed(known.mapError { DialFailure($0, of: address) }, target)
         }
     }
 
@@ -313,9 +318,10 @@ package final class SubConnection: TransportHandler {
 
     /// Ended in one direction, or in both with bytes that nobody takes, and silent for longer than is allowed.
     func sweep(now: UInt64, halfClosedIdle: UInt64) {
-        if !isKeptAlive, now - min(openedAt, now) > Self.shortLife {
+        if !isOpener, !isKeptAlive, now - min(openedAt, now) > Self.shortLife {
             isKeptAlive = true
-            transport?.keepAlive()
+            let seconds = link.settings.keepAliveSeconds
+            if seconds > 0 { transport?.keepAlive(every: seconds) }
         }
         // Whoever it said its last words to does not read them.
         if isBroken, idle(now: now) > Parting.patience { return abortAsReset() }

@@ -3,13 +3,19 @@ package struct TunnelSettings: Sendable {
     /// Streams that each end may have open on a link.
     package var maximumStreams = 16_384
     package var maximumMappings = 256
-    /// For a forward address and for the server: all addresses of a name together.
+    /// For a forward address: its name and all addresses of it together.
+    package var dialTimeout: UInt64 = 10_000_000_000
+    /// For the server: the same, and the handshake once more.
     package var connectTimeout: UInt64 = 10_000_000_000
     /// For TLS and HELLO together; longer is only of use to somebody who holds connections open.
     package var handshakeTimeout: UInt64 = 5_000_000_000
-    /// Silence after which an end asks for a sign of life, and after which it gives the link up.
-    package var pingAfter: UInt64 = 30_000_000_000
-    package var deadAfter: UInt64 = 45_000_000_000
+    /// Silence after which an end gives the link up. A connection without a tunnel outlives a phone's way from one cell to the next and a
+    /// router that starts again, so a link does.
+    package var deadAfter: UInt64 = 120_000_000_000
+    /// Silence after which an end asks for a sign of life.
+    package var pingAfter: UInt64 { min(30_000_000_000, deadAfter / 3 * 2) }
+    /// How often the kernel asks whether the machine of a client or of a target is still there, and how long it is quiet before; 0: never.
+    package var keepAliveSeconds = 15
     /// How much later if the question has not even been acknowledged, and the path worked meanwhile.
     package var pathPatience: UInt64 = 15_000_000_000
     /// How much later than the server a node asks. More than the second by which a question may be late, and its way.

@@ -85,10 +85,8 @@ private final class PretendingNetwork: Network {
         system.connect(to: address)
     }
 
-    func resolve(
-        _ host: String, port: UInt16, completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void
-    ) {
-        system.resolve(host, port: port, completion: completion)
+    func resolve(_ name: Name, completion: @escaping (Found) -> Void) {
+        system.resolve(name, completion: completion)
     }
 }
 

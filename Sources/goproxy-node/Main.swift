@@ -34,8 +34,6 @@ enum Main {
         } catch {
             fail(2, "-host: invalid value \"\(FlagError.printable(options.host))\": \(error)")
         }
-        var settings = TunnelSettings()
-        settings.isVerbose = options.isVerbose
         var hello = Hello(publicKey: SigningKey(seed: credential.signingSeed).publicKey)
         hello.programVersion = Version.number
         hello.system = Startup.system
@@ -43,7 +41,8 @@ enum Main {
         do {
             let loop = try EventLoop()
             let peer = Peer(
-                name: credential.nodeID, hasAuthority: false, allow: options.allow, settings: settings,
+                name: credential.nodeID, hasAuthority: false, allow: options.allow,
+                settings: options.settings,
                 loop: loop)
             let connector = try Connector(server: server, credential: credential, hello: hello, peer: peer)
             if let weakness { Log.warn("weak-uuid", ("node", credential.nodeID), ("reason", weakness)) }

@@ -10,8 +10,8 @@ struct Options: Sendable {
     var uuidFile: String?
     var allow: AllowList?
     var drain = Duration.seconds(10)
+    var settings = TunnelSettings()
     var allowWeakUUID = false
-    var isVerbose = false
 
     static let table = FlagTable<Options>(
         program: "goproxy-node",
@@ -42,9 +42,23 @@ struct Options: Sendable {
                 "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
                 in: .zero ... .seconds(86_400)
             ) { $0.drain = $1 },
+            .duration(
+                "link-timeout", help: "how long nothing may come from the server before its connections end",
+                default: "2m",
+                in: .seconds(15) ... .seconds(900)
+            ) { $0.settings.deadAfter = UInt64($1 / .nanoseconds(1)) },
+            .duration(
+                "dial-timeout", help: "how long a target may take: its name and all its addresses",
+                default: "10s", in: .milliseconds(100) ... .seconds(3_600)
+            ) { $0.settings.dialTimeout = UInt64($1 / .nanoseconds(1)) },
+            .duration(
+                "keepalive",
+                help: "how often a silent client or target is asked whether its machine is there; 0s: never",
+                default: "15s", in: .zero ... .seconds(32_767)
+            ) { $0.settings.keepAliveSeconds = Int($1 == .zero ? 0 : max($1.components.seconds, 1)) },
             .bool("allow-weak-uuid", help: "accept a credential that can be guessed") {
                 $0.allowWeakUUID = $1
             },
-            .bool("verbose", help: "log a line for each connection") { $0.isVerbose = $1 },
+            .bool("verbose", help: "log a line for each connection") { $0.settings.isVerbose = $1 },
         ])
 }

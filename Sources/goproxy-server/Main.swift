@@ -43,12 +43,11 @@ enum Main {
                 "-host: invalid value \(FlagError.quoted(options.host)): expected an address, such as 0.0.0.0 or ::"
             )
         }
-        var settings = TunnelSettings()
-        settings.isVerbose = options.isVerbose
         do {
             let loop = try EventLoop()
             let server = try ManagedServer(
-                directory: directory, settings: settings, history: options.history, version: Version.number,
+                directory: directory, settings: options.settings, history: options.history,
+                version: Version.number,
                 loop: loop)
             server.whenLost = { fail(1, "records: \($0)") }
             _ = try server.start(on: address, flags: flags)

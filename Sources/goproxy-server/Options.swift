@@ -14,9 +14,9 @@ struct Options: Sendable {
     var peerListeners: [MappingText] = []
     var data: String?
     var drain = Duration.seconds(10)
+    var settings = TunnelSettings()
     var allowWeakUUID = false
     var printsNewUUID = false
-    var isVerbose = false
     var history = Self.defaultHistory
 
     private static let defaultHistory = {
@@ -83,13 +83,27 @@ struct Options: Sendable {
                 "history-max", value: "size",
                 help: "size of the database, such as 10GB, from which on the oldest history goes; 0: none",
                 default: "0", parse: size, set: { $0.history.retention.maximumBytes = $1 == 0 ? nil : $1 }),
+            .duration(
+                "link-timeout", help: "how long nothing may come from a node before its connections end",
+                default: "2m",
+                in: .seconds(15) ... .seconds(900)
+            ) { $0.settings.deadAfter = UInt64($1 / .nanoseconds(1)) },
+            .duration(
+                "dial-timeout", help: "how long a target may take: its name and all its addresses",
+                default: "10s", in: .milliseconds(100) ... .seconds(3_600)
+            ) { $0.settings.dialTimeout = UInt64($1 / .nanoseconds(1)) },
+            .duration(
+                "keepalive",
+                help: "how often a silent client or target is asked whether its machine is there; 0s: never",
+                default: "15s", in: .zero ... .seconds(32_767)
+            ) { $0.settings.keepAliveSeconds = Int($1 == .zero ? 0 : max($1.components.seconds, 1)) },
             .bool("allow-weak-uuid", help: "accept a credential that can be guessed") {
                 $0.allowWeakUUID = $1
             },
             .bool("new-uuid", help: "print a new credential that also names this server's key, and exit") {
                 $0.printsNewUUID = $1
             },
-            .bool("verbose", help: "log a line for each connection") { $0.isVerbose = $1 },
+            .bool("verbose", help: "log a line for each connection") { $0.settings.isVerbose = $1 },
         ])
 
     private static func auditPolicy(_ text: String) throws(FlagError) -> Bool {

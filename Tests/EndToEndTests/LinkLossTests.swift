@@ -194,7 +194,7 @@ struct LinkLossTests {
         }
     }
 
-    /// Dead-peer detection takes up to 45 s; the newest link does not wait for it.
+    /// A dead peer is noticed after two minutes; the newest link does not wait for it.
     @Test func `a node behind a dead path takes over from its own old link`() throws {
         let echo = try TargetServer.echo()
         let relays = Locked<[Relay]>([])
@@ -221,12 +221,15 @@ struct LinkLossTests {
 
 @Suite(.waiting)
 struct DeadPeerTests {
-    @Test func `a path that swallows everything is noticed by both sides within a minute`() throws {
+    @Test func `a path that swallows everything is noticed by both sides after the time that was set`() throws
+    {
         let echo = try TargetServer.echo()
         let relay = Locked<Relay?>(nil)
         try withTunnel(
             .listener, to: echo.endpoint,
             { setup in
+                setup.serverFlags = ["-link-timeout", "20s"]
+                setup.nodeFlags = ["-link-timeout", "20s"]
                 setup.route = { server in
                     let made = try Relay(to: server)
                     relay.set(made)

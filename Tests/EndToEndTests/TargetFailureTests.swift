@@ -64,6 +64,61 @@ struct TargetFailureTests {
         }
     }
 
+    /// connect(2) of a direct client waits for room in the backlog; that of a program that must not wait says EAGAIN.
+    @Test(.light, arguments: Kind.allCases)
+    func `a unix target whose backlog is full for a while serves all who wait`(kind: Kind) throws {
+        let directory = try TemporaryDirectory()
+        let busy = Endpoint.unix(directory.file("busy"))
+        let listening = try Socket.listening(on: busy, backlog: 2)
+        let echo = try TargetServer.echo()
+        let pair = try TunnelPair([(kind, Mapping(forward: busy)), (kind, Mapping(forward: echo.endpoint))])
+        try pair.explained {
+            let clients = try (0..<30).map { _ in try pair.connect(1) }
+            // One link, in order: by now the others have been dialled too.
+            try pair.connect(2).requireEcho()
+            let direct = Locked<String?>(nil)
+            Thread.detachNewThread {
+                let bytes = try? Socket.connect(to: busy).receiveToEnd()
+                direct.set(bytes.map { String(decoding: $0, as: UTF8.self) })
+            }
+            for _ in 0...clients.count {
+                let accepted = accept(listening.descriptor, nil, nil)
+                try #require(accepted >= 0)
+                try Socket(owning: accepted).send("served")
+            }
+            for client in clients { #expect(try client.receiveToEnd() == Array("served".utf8)) }
+            _ = try eventually("the direct client is served as well") {
+                direct.get() == "served" ? true : nil
+            }
+        }
+    }
+
+    /// A free port that the kernel may give to the dial itself, which has then found itself.
+    @Test(.light, arguments: Kind.allCases)
+    func `nobody is never the dialling program itself`(kind: Kind) throws {
+        guard canHaveOwnNetwork else { return }
+        try withOwnNetwork {
+            let ports = [40_000, 40_001]
+            let pair = try TunnelPair(
+                ports.map {
+                    (
+                        kind,
+                        Mapping(listen: .tcp("127.0.0.1:\($0 - 30_000)"), forward: .tcp("127.0.0.1:\($0)"))
+                    )
+                })
+            try pair.explained {
+                // Few ports, so that it happens soon.
+                try command("sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40007")
+                for number in 0..<40 {
+                    let from = Endpoint.tcp("127.0.0.1:\(11_000 + number)")
+                    let client = try Socket.connect(to: try pair.entrance(1 + number % 2), from: from)
+                    let end = client.end()
+                    try #require(end.error == .reset && end.bytes == 0, "\(end)")
+                }
+            }
+        }
+    }
+
     @Test(.light, arguments: Kind.allCases)
     func `a target that comes up later is reached`(kind: Kind) throws {
         let port = try freePort()

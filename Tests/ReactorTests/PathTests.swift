@@ -34,9 +34,9 @@ import Testing
         deinit { close(descriptor) }
     }
 
-    private func link(over local: UInt32 = UInt32(0x7f00_0001).bigEndian) throws -> (
-        StreamSocket, Int32, OtherEnd
-    ) {
+    private func link(
+        over local: UInt32 = UInt32(0x7f00_0001).bigEndian, giveUpAfter: Int32 = 120
+    ) throws -> (StreamSocket, Int32, OtherEnd) {
         let kind = Int32(SOCK_STREAM.rawValue)
         let listener = socket(AF_INET, kind, 0)
         defer { close(listener) }
@@ -55,7 +55,7 @@ import Testing
         let there = accept(listener, nil, nil)
         try #require(there >= 0 && fcntl(here, F_SETFL, O_NONBLOCK) == 0)
         let socket = StreamSocket(here, family: AF_INET, isConnected: true, poller: try EpollPoller())
-        socket.tuneForLink()
+        socket.tuneForLink(giveUpAfter: UInt64(giveUpAfter) * 1_000_000_000)
         return (socket, here, OtherEnd(there))
     }
 
@@ -83,18 +83,19 @@ import Testing
         return false
     }
 
-    @Test func `two probes fit into the time after which the kernel gives a link up, with a second to spare`()
-        throws
-    {
-        let (socket, descriptor, _) = try link()
+    @Test(arguments: [15, 30, 45, 120, 3_600] as [Int32])
+    func `two probes fit into the time after which the kernel gives a link up, with a second to spare`(
+        seconds: Int32
+    ) throws {
+        let (socket, descriptor, _) = try link(giveUpAfter: seconds)
         defer { socket.close() }
         let tcp = Int32(IPPROTO_TCP)
         #expect(option(descriptor, SOL_SOCKET, SO_KEEPALIVE) == 1)
         let (idle, interval) = (option(descriptor, tcp, TCP_KEEPIDLE), option(descriptor, tcp, TCP_KEEPINTVL))
         let end = option(descriptor, tcp, 18) / 1_000
-        #expect(idle == 15 && end == 30)
+        #expect(end == seconds && idle <= 15 && interval <= 13)
         // The kernel's clock for it is coarse: half a second each.
-        #expect(idle + interval + 1 < end && idle + 2 * interval > end && idle + 2 * interval + 2 <= 45)
+        #expect(idle + interval + 1 < end)
     }
 
     @Test func `over loopback nothing is paced`() throws {

@@ -110,6 +110,43 @@ import Testing
         #expect(server.failure == SystemError(ECONNRESET))
     }
 
+    @Test func `a connection that has found itself is known`() throws {
+        let (client, server) = try pair()
+        #expect(!client.transport.isConnectedToItself(at: try #require(client.transport.peerAddress)))
+        client.close()
+        server.close()
+        // What the kernel does by chance, on purpose: the port that is dialled is the dialling socket's.
+        let descriptor = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        try withUnsafeMutablePointer(to: &address) {
+            try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try #require(bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0)
+                try #require(Glibc.connect(descriptor, $0, size) == 0)
+            }
+        }
+        let itself = StreamSocket(descriptor, family: AF_INET, isConnected: true, poller: try EpollPoller())
+        let port = UInt16(bigEndian: address.sin_port)
+        #expect(itself.isConnectedToItself(at: SocketAddress(ipv4: 0x7f00_0001, port: port)))
+        #expect(!itself.isConnectedToItself(at: SocketAddress(ipv4: 0x7f00_0001, port: port ^ 1)))
+        itself.close()
+    }
+
+    @Test func `accepted connections ask for their client's machine as their listener was told`() throws {
+        for seconds in [nil, 7, 0] {
+            let listener = try listen()
+            if let seconds { listener.socket?.keepAlive(every: seconds) }
+            _ = try connect(listener.address)
+            try #require(real.until { listener.accepted.count == 1 })
+            let socket = try #require(listener.accepted[0].transport as? StreamSocket)
+            let expected: [Int32]? = seconds == 0 ? nil : [Int32(seconds ?? 15), Int32(seconds ?? 15), 9]
+            #expect(socket.keepAliveTimes == expected)
+            listener.close()
+        }
+    }
+
     @Test func `nobody at a port is a refusal`() throws {
         let listener = try listen()
         let address = listener.address
@@ -248,11 +285,11 @@ import Testing
 
     @Test func `names are looked up off the loop, and answered on it`() throws {
         var answers: [Result<[SocketAddress], ResolveError>] = []
-        real.loop.network.resolve("127.0.0.1", port: 5) { answers.append($0) }
+        real.loop.network.resolve(Name("127.0.0.1", port: 5)) { answers.append($0.result) }
         #expect(
             answers == [.success([SocketAddress(ipv4: 0x7f00_0001, port: 5)])], "a number needs no lookup")
-        real.loop.network.resolve("localhost", port: 7) { answers.append($0) }
-        real.loop.network.resolve("no-such-name.invalid", port: 7) { answers.append($0) }
+        real.loop.network.resolve(Name("localhost", port: 7)) { answers.append($0.result) }
+        real.loop.network.resolve(Name("no-such-name.invalid", port: 7)) { answers.append($0.result) }
         #expect(answers.count == 1)
         try #require(real.until(seconds: 30) { answers.count == 3 })
         let found = answers.compactMap { try? $0.get() }

@@ -17,6 +17,7 @@ package final class SimulatedSocket: StreamTransport {
     package let peerAddress: SocketAddress?
     /// What the system knows of the path while it waits for an acknowledgement; nil: all has been acknowledged.
     package var pathSilence: UInt64?
+    package private(set) var keepAliveSeconds: Int?
     /// For whoever made the connection.
     package var tag = 0
     package let index: Int
@@ -180,5 +181,6 @@ package final class SimulatedSocket: StreamTransport {
         handler = nil
     }
 
-    package func tuneForLink() {}
+    package func tuneForLink(giveUpAfter nanoseconds: UInt64) {}
+    package func keepAlive(every seconds: Int) { keepAliveSeconds = seconds }
 }

@@ -68,14 +68,24 @@ extension SimulatedWorld {
         if listening[listener.boundAddress] === listener { listening[listener.boundAddress] = nil }
     }
 
-    package func resolve(
-        _ host: String, port: UInt16, completion: @escaping (Result<[SocketAddress], ResolveError>) -> Void
-    ) {
-        if let address = SocketAddress(numeric: host, port: port) { return completion(.success([address])) }
-        if namesThatNeverAnswer.contains(host) { return }
+    package func resolve(_ name: Name, completion: @escaping (Found) -> Void) {
+        if let address = SocketAddress(numeric: name.host, port: name.port) {
+            return completion(Found(.success([address])))
+        }
+        if namesThatNeverAnswer.contains(name.host) { return }
         after(UInt64(1 + random.below(40)) * 1_000_000) { [self] in
-            guard let found = names[host] else { return completion(.failure(ResolveError("name not known"))) }
-            completion(.success(found.map { $0.with(port: port) }))
+            guard let found = names[name.host] else {
+                return completion(Found(.failure(ResolveError("name not known"))))
+            }
+            let fitting = found.filter { name.family == nil || $0.family == name.family }
+                .map { $0.with(port: name.port) }
+            // A name server may say later what there is of the other family.
+            guard random.below(4) == 0 else { return completion(Found(.success(fitting))) }
+            let first = fitting.first?.family
+            completion(Found(.success(fitting.filter { $0.family == first }), isLast: false))
+            after(UInt64(1 + random.below(40)) * 1_000_000) {
+                completion(Found(.success(fitting.filter { $0.family != first })))
+            }
         }
     }
 }
@@ -92,17 +102,11 @@ package final class SimulatedListener: ListeningTransport {
         self.world = world
     }
 
+    package private(set) var keepAliveSeconds: Int?
+
+    package func keepAlive(every seconds: Int) { keepAliveSeconds = seconds }
+
     package func close() {
         world.closed(self)
-    }
-}
-
-extension SocketAddress {
-    package func with(port: UInt16) -> SocketAddress {
-        switch family {
-        case .ipv4: SocketAddress(ipv4: UInt32(high >> 32), port: port)
-        case .ipv6: SocketAddress(ipv6: high, low, port: port)
-        case .unix: self
-        }
     }
 }

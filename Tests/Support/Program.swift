@@ -36,14 +36,12 @@ package final class Program: Sendable {
     ///
     /// `descriptors` is the most that it may have open.
     package static func goproxy(
-        _ name: String, _ arguments: [String], environment: [String: String] = [:], descriptors: Int? = nil
+        _ name: String, _ arguments: [String], environment: [String: String] = [:], descriptors: Int? = nil,
+        prefix: [String] = []
     ) throws -> Program {
-        let path = "\(buildDirectory)/\(name)"
-        guard let descriptors else { return try Program(path, arguments, environment: environment) }
-        return try Program(
-            "/usr/bin/prlimit", ["--nofile=\(descriptors):\(descriptors)", path] + arguments,
-            environment: environment,
-            name: name)
+        let limit = descriptors.map { ["/usr/bin/prlimit", "--nofile=\($0):\($0)"] } ?? []
+        let words = prefix + limit + ["\(buildDirectory)/\(name)"] + arguments
+        return try Program(words[0], Array(words[1...]), environment: environment, name: name)
     }
 
     package static let buildDirectory: String = {

@@ -143,8 +143,8 @@ package final class Blackhole: Sendable {
     private let listening: Socket
     private let fillers: [Socket]
 
-    package init() throws {
-        listening = try Socket.listening(on: .anyPort, backlog: 0)
+    package init(on place: Endpoint = .anyPort) throws {
+        listening = try Socket.listening(on: place, backlog: 0)
         endpoint = try Endpoint(boundTo: listening.descriptor, domain: "tcp")
         var fillers: [Socket] = []
         while true {

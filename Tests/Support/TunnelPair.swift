@@ -47,6 +47,9 @@ package final class TunnelPair {
         package var uuid = UUID().uuidString.lowercased()
         package var route: (Endpoint) throws -> Endpoint = { $0 }
         package var waitsForListeners = true
+        /// What the server listens on, and what the node is started by.
+        package var serverHost = "127.0.0.1"
+        package var nodePrefix: [String] = []
         /// The most descriptors that each of the two may open.
         package var descriptors: Int?
         /// Of both.
@@ -80,7 +83,7 @@ package final class TunnelPair {
         try Program.goproxy(
             "goproxy-server",
             [
-                "-host", "127.0.0.1", "-port", "\(port)", "-uuid-file", directory.file("uuid"), "-data",
+                "-host", setup.serverHost, "-port", "\(port)", "-uuid-file", directory.file("uuid"), "-data",
                 directory.file("data"),
             ]
                 + mappings.flatMap { [$0.kind.flag, $0.mapping.json] } + setup.serverFlags,
@@ -94,7 +97,7 @@ package final class TunnelPair {
             "goproxy-node",
             ["-host", server.host, "-port", "\(server.port)", "-uuid-file", directory.file("uuid")]
                 + setup.nodeFlags,
-            environment: setup.environment, descriptors: setup.descriptors)
+            environment: setup.environment, descriptors: setup.descriptors, prefix: setup.nodePrefix)
     }
 
     // MARK: Where to knock

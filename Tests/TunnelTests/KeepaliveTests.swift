@@ -5,6 +5,13 @@ import Testing
 import Tunnel
 
 @Suite struct KeepaliveTests {
+    /// Links that are given up after 45 s.
+    private static let hasty = {
+        var settings = TunnelSettings()
+        settings.deadAfter = 45 * TwoPeers.second
+        return settings
+    }()
+
     /// A client and its target through the tunnel, one word exchanged.
     private func conversation(_ peers: TwoPeers, _ kind: MappingKind) throws -> (Recorder, Recorder) {
         let targets = try RecordingListener(at: TwoPeers.target, in: peers.world)
@@ -24,7 +31,7 @@ import Tunnel
 
     @Test(arguments: [MappingKind.listener, .peerListener])
     func `a connection that is idle for five minutes survives`(kind: MappingKind) throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         let (client, target) = try conversation(peers, kind)
         peers.run(seconds: 300)
         #expect(peers.ends == [])
@@ -34,7 +41,7 @@ import Tunnel
     }
 
     @Test func `one end asks for a sign of life, and idle links share their wake-ups`() throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         // Links that came up at other times than each other, and all of them idle.
         var others: [(Peer, Peer)] = []
         for number in 0..<50 {
@@ -65,7 +72,7 @@ import Tunnel
     func `an end that is gone is noticed after 45 seconds, and its clients see a reset`(kind: MappingKind)
         throws
     {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         let (client, target) = try conversation(peers, kind)
         let began = peers.world.clock
         peers.world.breakLine(peers.sockets[0], after: 0, .silence)
@@ -79,7 +86,7 @@ import Tunnel
     }
 
     @Test func `a link whose path worked after the last word is given time, but not for ever`() throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         _ = try conversation(peers, .listener)
         let began = peers.world.clock
         peers.world.breakLine(peers.sockets[0], after: 0, .silence)
@@ -95,7 +102,7 @@ import Tunnel
     }
 
     @Test func `a path that recovers after 45 seconds has cost nothing`() throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         let (client, target) = try conversation(peers, .listener)
         for socket in peers.sockets {
             socket.pathSilence = 20 * TwoPeers.second
@@ -108,7 +115,7 @@ import Tunnel
     }
 
     @Test func `a busy link that falls silent is noticed after 45 seconds as well`() throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         let (client, target) = try conversation(peers, .listener)
         for _ in 0..<40 {
             client.send("x")
@@ -128,7 +135,7 @@ import Tunnel
 
     @Test func `a program that was stopped for ten minutes asks again instead of expiring everything`() throws
     {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         let (client, target) = try conversation(peers, .listener)
         for _ in 0..<3 {
             peers.run(seconds: 20)
@@ -141,7 +148,7 @@ import Tunnel
     }
 
     @Test func `a program that was stopped notices within seconds that the other end is gone`() throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         _ = try conversation(peers, .listener)
         peers.run(seconds: 60)
         peers.world.breakLine(peers.sockets[0], after: 0, .silence)
@@ -153,7 +160,7 @@ import Tunnel
 
     @Test(arguments: [4, 10, 20, 40] as [UInt64])
     func `a stop soon after the machine's start is no trap`(seconds: UInt64) throws {
-        let peers = try TwoPeers()
+        let peers = try TwoPeers(Self.hasty)
         _ = try conversation(peers, .listener)
         #expect(peers.world.clock < 5 * TwoPeers.second)
         peers.run(seconds: 13)
@@ -178,5 +185,52 @@ import Tunnel
         peers.run(seconds: 100)
         #expect(client.failure != nil && target.failure != nil)
         #expect(peers.ends == [])
+    }
+
+    @Test(arguments: [MappingKind.listener, .peerListener])
+    func `a path that is away for 100 seconds ends nothing, busy or idle`(kind: MappingKind) throws {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, kind)
+        for isBusy in [true, false] {
+            for socket in peers.sockets { peers.world.hold(socket, for: 100 * TwoPeers.second) }
+            for _ in 0..<200 {
+                if isBusy { client.send("x") }
+                peers.run(seconds: 1)
+            }
+        }
+        #expect(peers.ends == [])
+        target.send("still here")
+        try peers.until("both hear it") {
+            client.text == "still here" && target.text == "hello" + String(repeating: "x", count: 200)
+        }
+    }
+
+    @Test(arguments: [15, 120, 600] as [UInt64])
+    func `a link is given up after the time that was set`(seconds: UInt64) throws {
+        var settings = TunnelSettings()
+        settings.deadAfter = seconds * TwoPeers.second
+        let peers = try TwoPeers(settings)
+        _ = try conversation(peers, .listener)
+        peers.world.breakLine(peers.sockets[0], after: 0, .silence)
+        peers.run(seconds: seconds - 2)
+        #expect(peers.ends == [])
+        try peers.until("both ends notice", seconds: 3) { peers.ends.count == 2 }
+    }
+
+    @Test(arguments: [MappingKind.listener, .peerListener], [7, 0])
+    func `a dialled connection that lives for a while is told to ask for its machine`(
+        kind: MappingKind, seconds: Int
+    ) throws {
+        var settings = TunnelSettings()
+        settings.keepAliveSeconds = seconds
+        let peers = try TwoPeers(settings)
+        let (_, target) = try conversation(peers, kind)
+        let accepted = try #require(target.transport as? SimulatedSocket)
+        #expect(accepted.other.keepAliveSeconds == nil, "short ones are spared the calls")
+        peers.run(seconds: 60)
+        #expect(accepted.other.keepAliveSeconds == (seconds == 0 ? nil : seconds))
+        let listener = try #require(
+            peers.world.listener(at: SocketAddress(ipv4: 0x7f00_0001, port: 1080)))
+        #expect(listener.keepAliveSeconds == seconds, "its clients inherit it")
     }
 }
