@@ -24,6 +24,23 @@ struct FloorTests {
         }
     }
 
+    /// `swift build` builds every target that is no test target, and with --static-swift-stdlib, as README has it, there is no Testing.
+    @Test func `what a plain build builds of the tests' helpers does without Testing`() throws {
+        let manifest = try #require(PackageTree.file("Package.swift")).text
+        let folders = manifest.components(separatedBy: "path: \"Tests/").dropFirst().compactMap {
+            $0.split(separator: "\"").first.map { "Tests/\($0)" }
+        }
+        #expect(folders.contains("Tests/Support") && folders.contains("Tests/Simulation"))
+        var guarded = 0
+        for file in folders.flatMap({ PackageTree.files(under: $0, endingIn: ".swift") })
+        where Floors.imports(of: file).contains("Testing") {
+            let before = file.text.components(separatedBy: "import Testing")[0]
+            #expect(before.contains("#if canImport(Testing)\n") && !before.contains("#endif"), "\(file.path)")
+            guarded += 1
+        }
+        #expect(guarded > 0, "the files were read")
+    }
+
     @Test(arguments: [
         ("Mux", "import Glibc", "Mux imports nothing"),
         ("Mux", "internal import struct Synchronization.Mutex", "Mux imports nothing"),
