@@ -250,7 +250,20 @@ package final class Peer {
         guard self.link === link else { return }
         forgetLink()
         keepDraining(link)
+        if !hasAuthority, reason == .revoked || reason == .replaced { releaseListeners() }
         onGoAway?(reason, retryAfterMilliseconds)
+    }
+
+    /// This program is the node no more, for a long time or for ever: its ports are for whoever is, often the next process on the same
+    /// machine, and a client is better refused than accepted and reset. The plan of a later link binds them again.
+    private func releaseListeners() {
+        guard !listeners.isEmpty else { return }
+        say(.info, "listeners-closed", ("node", name), ("listeners", listeners.count))
+        for (id, listener) in listeners.sorted(by: { $0.key < $1.key }) {
+            listener.close()
+            parts[id] = nil
+        }
+        listeners.removeAll()
     }
 
     private func keepDraining(_ link: MainLink) {

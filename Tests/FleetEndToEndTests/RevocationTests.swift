@@ -18,8 +18,10 @@ struct RevocationTests {
             let (uuid, node) = try fleet.joinNode("edge-07")
             _ = try fleet.joinNode("edge-11")
             var clients: [Socket] = []
+            var entrances: [Endpoint] = []
             for (kind, count) in [(Kind.listener, 5), (.peerListener, 3)] {
                 let entrance = try fleet.open(kind, of: "edge-07", to: target.endpoint).entrance
+                entrances.append(entrance)
                 for _ in 0..<count { clients.append(try Socket.named("red", at: entrance)) }
             }
             let other = try fleet.open(.listener, of: "edge-11", to: target.endpoint)
@@ -40,6 +42,9 @@ struct RevocationTests {
             #expect(taken < .seconds(3), "the command took \(taken)")
             for client in clients { try client.requireEnd() }
             try node.waitForLog("link-down")
+            // The ports of a node that is told to go are free for the next process, while it lives on.
+            #expect(throws: SocketError.refused) { try Socket.connect(to: entrances[1]) }
+            #expect(node.isRunning)
             #expect(returned.duration(to: clock.now) < .seconds(3))
             let down = try fleet.server.waitForLog("link-down", where: ["node": "edge-07"])
             #expect(down["reason"] == "revoked" && down["sub-connections"] == "8", "\(down)")
