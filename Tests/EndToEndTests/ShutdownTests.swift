@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-/// SIGTERM and SIGINT: finish what runs, start nothing, exit 0.
+/// SIGTERM, SIGINT and SIGQUIT: finish what runs, start nothing, exit 0.
 @Suite(.light)
 struct ShutdownTests {
     enum Side: CaseIterable, Sendable {
@@ -11,7 +11,7 @@ struct ShutdownTests {
         func of(_ pair: TunnelPair) -> Program { self == .server ? pair.server : pair.node }
     }
 
-    @Test(arguments: Side.allCases, [SIGTERM, SIGINT])
+    @Test(arguments: Side.allCases, [SIGTERM, SIGINT, SIGQUIT])
     func `with nothing to finish a signal ends the program at once, exit 0`(side: Side, signal: Int32) throws
     {
         let echo = try TargetServer.echo()
@@ -25,6 +25,22 @@ struct ShutdownTests {
             let other = side == .server ? pair.node : pair.server
             try other.waitForLog("link-down")
             #expect(other.isRunning)
+        }
+    }
+
+    /// The terminal that a program was started from goes, or somebody thinks that it reads its files again.
+    @Test(arguments: Side.allCases)
+    func `SIGHUP, SIGUSR1 and SIGUSR2 end nothing and are in the log`(side: Side) throws {
+        let echo = try TargetServer.echo()
+        try withTunnel(.listener, to: echo.endpoint) { pair in
+            let client = try pair.connect()
+            try client.requireEcho()
+            let program = side.of(pair)
+            for (number, name) in [(SIGHUP, "SIGHUP"), (SIGUSR1, "SIGUSR1"), (SIGUSR2, "SIGUSR2")] {
+                program.send(number)
+                try program.waitForLog("signal-ignored", where: ["signal": name])
+            }
+            try client.requireEcho()
         }
     }
 
