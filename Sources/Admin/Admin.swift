@@ -8,8 +8,8 @@ package enum Admin {
     package static func run(_ words: [String], on console: Console) -> Int32 {
         do throws(AdminError) {
             switch try CommandParser.parse(words) {
-            case .help(let text): console.write(text)
-            case .version: console.write(Version.text(Verb.program) + "\n")
+            case .help(let text): try console.write(text)
+            case .version: try console.write(Version.text(Verb.program) + "\n")
             case .run(let verb, let arguments): try verb.run(Session(verb, arguments, console))
             }
             return 0

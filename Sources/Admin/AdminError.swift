@@ -1,6 +1,7 @@
 import Control
 import FoundationEssentials
 import HTTP
+import Reactor
 import Records
 
 /// Why a command was not done. One line for people; JSON for programs that asked for it.
@@ -26,6 +27,11 @@ package struct AdminError: Error, Equatable, Sendable {
 
     static func usage(_ message: String, hint: String? = nil) -> AdminError {
         AdminError("usage", message, hint: hint, status: .wrongUsage)
+    }
+
+    /// - Parameter number: of errno
+    static func output(_ number: Int32) -> AdminError {
+        AdminError("output", "standard output: cannot be written: \(SystemError(number))")
     }
 
     init(_ error: RecordsError) {

@@ -7,15 +7,19 @@ enum Completion {
     static let choices = shells + ["nodes", "listeners", "peer-listeners"]
 
     static func run(_ session: Session) throws(AdminError) {
-        let write = session.console.write
-        switch session.target {
-        case "bash": write(bash)
-        case "zsh": write(zsh)
-        case "fish": write(fish)
-        case "nodes": try names(session, "nodes", []).forEach { write($0 + "\n") }
-        case let kind:
-            try names(session, "mappings", [("kind", String(kind.dropLast()))]).forEach { write($0 + "\n") }
-        }
+        let text =
+            switch session.target {
+            case "bash": bash
+            case "zsh": zsh
+            case "fish": fish
+            case "nodes": lines(try names(session, "nodes", []))
+            case let kind: lines(try names(session, "mappings", [("kind", String(kind.dropLast()))]))
+            }
+        try session.console.write(text)
+    }
+
+    private static func lines(_ names: [String]) -> String {
+        names.map { $0 + "\n" }.joined()
     }
 
     private struct Named: Decodable {

@@ -1,14 +1,16 @@
 import Flags
 import Glibc
+import Reactor
 import Records
 import Synchronization
 
 /// Where a command prints and asks; a value that a test fills in.
 package struct Console {
-    package var write: (String) -> Void
+    /// To standard output. Answers why not all of it was taken, as a number of errno, or 0.
+    package var put: (String) -> Int32
     package var writeError: (String) -> Void
-    /// As `write`, and whether all of it was taken.
-    package var writeAll: (String) -> Bool = { _ in false }
+    /// Why standard output will take nothing, as far as that can be told before; or 0.
+    package var foresee: () -> Int32 = { 0 }
     /// A line of the operator's; nil at the end.
     package var readLine: () -> String?
     package var isOutputTerminal: Bool
@@ -29,13 +31,34 @@ package struct Console {
         readLine: @escaping () -> String?, isOutputTerminal: Bool, isInputTerminal: Bool,
         environment: [String: String], now: @escaping () -> Timestamp
     ) {
-        self.write = write
+        put = {
+            write($0)
+            return 0
+        }
         self.writeError = writeError
         self.readLine = readLine
         self.isOutputTerminal = isOutputTerminal
         self.isInputTerminal = isInputTerminal
         self.environment = environment
         self.now = now
+    }
+
+    /// What a program or a person reads. A reader that has gone, as `head` after its lines, wants no more and misses nothing.
+    func write(_ text: String) throws(AdminError) {
+        let error = put(text)
+        guard error == 0 || error == EPIPE else { throw .output(error) }
+    }
+
+    /// What is shown this once: all of it, or it is an error.
+    func writeOnce(_ text: String) throws(AdminError) {
+        let error = put(text)
+        guard error == 0 else { throw .output(error) }
+    }
+
+    /// Before something is made that is shown once.
+    func requireRoom() throws(AdminError) {
+        let error = foresee()
+        guard error == 0 else { throw .output(error) }
     }
 
     /// no-color.org: any value but the empty one.
@@ -48,7 +71,7 @@ package struct Console {
         let names = ["NO_COLOR", "TERM", "GOPROXY_DATA"]
         let found = names.compactMap { name in getenv(name).map { (name, String(cString: $0)) } }
         var console = Console(
-            write: { _ = put($0, STDOUT_FILENO) }, writeError: { _ = put($0, STDERR_FILENO) },
+            write: { _ in }, writeError: { _ = Startup.write($0, to: STDERR_FILENO) },
             readLine: { Swift.readLine() }, isOutputTerminal: isatty(STDOUT_FILENO) == 1,
             isInputTerminal: isatty(STDIN_FILENO) == 1,
             environment: Dictionary(uniqueKeysWithValues: found), now: { Timestamp.now })
@@ -61,30 +84,38 @@ package struct Console {
             sigaction(SIGINT, &action, nil)
         }
         console.isInterrupted = { interrupted.load(ordering: .relaxed) }
-        console.writeAll = { put($0, STDOUT_FILENO) }
-        console.isOutputGone = {
-            // A pipe whose reader has gone is in error, poll(2).
-            var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
-            return poll(&output, 1, 0) > 0 && output.revents & Int16(POLLERR | POLLNVAL) != 0
-        }
+        console.put = { Startup.write($0, to: STDOUT_FILENO) }
+        console.isOutputGone = { isGone }
+        console.foresee = { foreseen }
         return console
     }
 
-    /// All of it, however slowly a pipe is read; a reader that has gone is not told.
-    private static func put(_ text: String, _ descriptor: Int32) -> Bool {
-        var text = text
-        return text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)[...]
-            while !rest.isEmpty {
-                let count = Glibc.write(
-                    descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { return false }
-                rest = rest.dropFirst(count)
-            }
-            return true
-        }
+    private static var isGone: Bool {
+        // A pipe whose reader has gone is in error, poll(2).
+        var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+        return poll(&output, 1, 0) > 0 && output.revents & Int16(POLLERR | POLLNVAL) != 0
     }
+
+    /// A device such as /dev/full refuses even nothing, and a file is given its blocks before they are written.
+    private static var foreseen: Int32 {
+        var file = stat()
+        guard fstat(STDOUT_FILENO, &file) == 0 else { return errno }
+        if isGone { return EPIPE }
+        if Glibc.write(STDOUT_FILENO, "", 0) < 0 { return errno }
+        guard file.st_mode & S_IFMT == S_IFREG else { return 0 }
+        let offset = max(lseek(STDOUT_FILENO, 0, SEEK_CUR), 0)
+        let isAppended = fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND != 0
+        let place = isAppended ? file.st_size : offset
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return errno }
+        if UInt(place + onceBytes) > limit.rlim_cur { return EFBIG }
+        guard !Startup.reserve(onceBytes, at: place, in: STDOUT_FILENO) else { return 0 }
+        // Some file systems cannot.
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno
+    }
+
+    /// No answer that is shown once is longer.
+    private static let onceBytes = 8_192
 }
 
 /// Set by the signal's handler.

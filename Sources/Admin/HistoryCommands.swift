@@ -16,8 +16,8 @@ enum HistoryCommands {
         guard history.isOldestFirst else {
             let limit = arguments.limit ?? 100
             let (entries, older) = try newest(session, filters, before: history.cursor, limit: limit)
-            printer.write(entries)
-            printer.finish()
+            try printer.write(entries)
+            try printer.finish()
             if session.console.isInterrupted(), let older { throw stopped(older, "before") }
             if let older, arguments.output == .table {
                 session.console.writeError("There are older ones: add --cursor \(older)\n")
@@ -31,13 +31,13 @@ enum HistoryCommands {
         repeat {
             let page = try self.page(session, filters + [("order", "oldest")], cursor, limit: left)
             if !page.entries.isEmpty { progress.end() }
-            printer.write(page.entries)
+            try printer.write(page.entries)
             left -= page.entries.count { !$0.isGap }
             cursor = page.next
             progress.show("looked up to connection \(cursor ?? "")")
         } while cursor != nil && left > 0 && !session.console.isOutputGone()
             && !session.console.isInterrupted()
-        printer.finish()
+        try printer.finish()
         if session.console.isInterrupted(), left > 0, let cursor { throw stopped(cursor, "after") }
     }
 
@@ -132,12 +132,12 @@ enum HistoryCommands {
             throw AdminError("protocol", "the server's answer is not what this program knows")
         }
         let limit = session.arguments.limit ?? 10
-        printer.write(try newest(session, filters, before: end + 1, limit: limit).entries)
+        try printer.write(newest(session, filters, before: end + 1, limit: limit).entries)
         while !session.console.isOutputGone() {
             let json = try session.askRunning(
                 "history", query: filters + [("wait", "20"), ("cursor", cursor)], timeout: .seconds(30))
             let page = try HistoryLine.page(json, session)
-            printer.write(page.entries)
+            try printer.write(page.entries)
             cursor = page.next ?? cursor
         }
     }

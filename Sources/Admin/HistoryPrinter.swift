@@ -35,13 +35,13 @@ final class HistoryPrinter {
         text = HistoryText(isLocal: session.arguments.history.isLocal)
     }
 
-    func write(_ lines: [HistoryLine]) {
+    func write(_ lines: [HistoryLine]) throws(AdminError) {
         switch output {
         case .json: kept += lines.map(\.json)
         case .jsonl:
-            console.write(lines.map { String(decoding: $0.json, as: UTF8.self) + "\n" }.joined())
+            try console.write(lines.map { String(decoding: $0.json, as: UTF8.self) + "\n" }.joined())
         case .csv:
-            console.write(
+            try console.write(
                 (hasBegun ? "" : HistoryText.csvTitles) + lines.map { HistoryText.csv($0.entry) }.joined())
         case .table:
             if hasBegun, lines.isEmpty { return }
@@ -53,15 +53,15 @@ final class HistoryPrinter {
                 case .gap(let gap): table.append(line: text.line(gap))
                 }
             }
-            console.write(table.text)
+            try console.write(table.text)
             widths = table.widths
         }
         hasBegun = true
     }
 
-    func finish() {
+    func finish() throws(AdminError) {
         guard output == .json else { return }
         let array = [UInt8(ascii: "[")] + kept.joined(separator: [UInt8(ascii: ",")]) + [UInt8(ascii: "]")]
-        console.write(JSONLayout.indented(array) + "\n")
+        try console.write(JSONLayout.indented(array) + "\n")
     }
 }

@@ -9,11 +9,26 @@ enum NodeCommands {
     static func add(_ session: Session) throws(AdminError) {
         var body: [String: JSONValue] = ["name": .string(session.target)]
         if !session.arguments.tags.isEmpty { body["tags"] = tags(session.arguments.tags) }
+        try session.console.requireRoom()
         let json = try session.ask("POST", "nodes", body: .object(body))
-        try session.print(json) { () throws(AdminError) in
-            let node = try session.decode(json, as: NodeAnswer.self)
-            return "Created node \(node.record.name)  (id \(node.record.id))\n" + start(session, node)
+        let node = try session.decode(json, as: NodeAnswer.self)
+        do throws(AdminError) {
+            try session.printOnce(json) { () throws(AdminError) in
+                "Created node \(node.record.name)  (id \(node.record.id))\n" + start(session, node)
+            }
+        } catch { throw takenBack(node.record, session, error) }
+    }
+
+    /// A node that nobody can be is none.
+    private static func takenBack(_ node: NodeRecord, _ session: Session, _ why: AdminError) -> AdminError {
+        do throws(AdminError) { _ = try session.ask("DELETE", "nodes", node.id) } catch {
+            return AdminError(
+                why.code,
+                "\(why.message); node \(node.name) was added, its uuid is lost, and it cannot be removed: \(error.message)",
+                hint: "\(Verb.program) node remove \(node.name)")
         }
+        return AdminError(
+            why.code, "\(why.message), and the uuid is shown once: node \(node.name) was removed again")
     }
 
     static func list(_ session: Session) throws(AdminError) {
@@ -116,14 +131,22 @@ enum NodeCommands {
             try session.confirm(
                 "Rotate the uuid of node \(named(node)): the old one ends at once, and \(losses(node)).")
         }
+        try session.console.requireRoom()
         let json = try session.ask(
             "POST", "nodes", node.record.id, "rotate", body: ["overlapSeconds": .integer(overlap)])
-        try session.print(json) { () throws(AdminError) in
-            let node = try session.decode(json, as: NodeAnswer.self)
-            let old = overlap == 0 ? "has ended" : "is good for another \(durationText(.seconds(overlap)))"
-            return
-                "Rotated the uuid of node \(node.record.name); the old one \(old)\(try ended(session, json))\n"
-                + start(session, node)
+        let old = overlap == 0 ? "has ended" : "is good for another \(durationText(.seconds(overlap)))"
+        do throws(AdminError) {
+            try session.printOnce(json) { () throws(AdminError) in
+                let node = try session.decode(json, as: NodeAnswer.self)
+                return
+                    "Rotated the uuid of node \(node.record.name); the old one \(old)\(try ended(session, json))\n"
+                    + start(session, node)
+            }
+        } catch {
+            throw AdminError(
+                error.code,
+                "\(error.message): the new uuid of node \(node.record.name) is lost, the old one \(old)",
+                hint: "\(Verb.program) node rotate \(node.record.name)")
         }
     }
 

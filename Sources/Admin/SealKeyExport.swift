@@ -20,9 +20,10 @@ enum SealKeyExport {
                     "invalid", "standard output is a terminal, which shows and keeps what it is given",
                     hint: "give a file, or send it through a pipe to another machine")
             }
+            try session.console.requireRoom()
             try note("-", session)
-            guard session.console.writeAll(hex(key) + "\n") else {
-                throw AdminError("io", "not all of the key could be written: it stays here")
+            do throws(AdminError) { try session.console.writeOnce(hex(key) + "\n") } catch {
+                throw AdminError(error.code, "\(error.message); the key stays here")
             }
             try shred(file, session)
         } else {

@@ -12,6 +12,8 @@ package final class Session {
     let directory: String
     private let connection: Connection
     private let verb: Verb
+    /// Whether a request was done that is more than a question.
+    private var hasChanged = false
 
     init(_ verb: Verb, _ arguments: Arguments, _ console: Console) {
         self.verb = verb
@@ -27,8 +29,10 @@ package final class Session {
         _ method: String, _ path: String..., query: [(String, String)] = [], body: JSONValue? = nil,
         timeout: Duration = .seconds(30)
     ) throws(AdminError) -> [UInt8] {
-        try connection.ask(
+        let answer = try connection.ask(
             method, ["v1"] + path, query: query, body: body.map { jsonText($0) }, timeout: timeout)
+        if method != "GET" { hasChanged = true }
+        return answer
     }
 
     func askServer(_ path: String..., query: [(String, String)] = []) -> [UInt8]? {
@@ -56,14 +60,25 @@ package final class Session {
 
     /// Prints the answer as it came for programs, or what `table` makes of it for people.
     func print(_ json: [UInt8], table: () throws(AdminError) -> String) throws(AdminError) {
+        let text = try text(json, table: table)
+        do throws(AdminError) { try console.write(text) } catch {
+            guard hasChanged else { throw error }
+            throw AdminError(error.code, "\(error.message); what was asked for is done")
+        }
+    }
+
+    /// As `print`, of what nobody can ask for again: a reader that has gone is an error too.
+    func printOnce(_ json: [UInt8], table: () throws(AdminError) -> String) throws(AdminError) {
+        try console.writeOnce(try text(json, table: table))
+    }
+
+    private func text(_ json: [UInt8], table: () throws(AdminError) -> String) throws(AdminError) -> String {
         switch arguments.output {
-        case .json: console.write(JSONLayout.indented(json) + "\n")
+        case .json: JSONLayout.indented(json) + "\n"
         case .jsonl:
-            for element in JSONLayout.elements(json) {
-                console.write(String(decoding: element, as: UTF8.self) + "\n")
-            }
+            JSONLayout.elements(json).map { String(decoding: $0, as: UTF8.self) + "\n" }.joined()
         // The parser lets csv through for the history alone, which has its own printer.
-        case .table, .csv: console.write(try table())
+        case .table, .csv: try table()
         }
     }
 

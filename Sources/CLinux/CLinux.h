@@ -3,6 +3,7 @@
 #define GOPROXY_CLINUX_H
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <netinet/in.h>
@@ -62,6 +63,11 @@ static const uint32_t goproxy_EPOLLET = 1u << 31;
 
 // prctl is variadic, and variadic C functions are not imported.
 static inline int goproxy_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, (unsigned long)on, 0, 0, 0); }
+
+// The call by its number: glibc hides fallocate behind _GNU_SOURCE. Blocks for bytes to come; the file's size stays. 0, or -1 and errno.
+static inline int goproxy_reserve(int descriptor, long offset, long bytes) {
+    return (int)syscall(SYS_fallocate, descriptor, FALLOC_FL_KEEP_SIZE, offset, bytes);
+}
 
 // ioctl is variadic too. Bytes, and an end, that the other end's system has not acknowledged (tcp(7), SIOCOUTQ).
 static inline int goproxy_unacknowledged(int descriptor) {

@@ -3,15 +3,25 @@ import Glibc
 
 /// What a program does on the first lines of `main`, before any thread.
 package enum Startup {
-    /// A broken pipe is an error of a call and not the end of the program; keys stay out of core dumps and out of reach of
+    /// A broken pipe and a file at its size limit are errors of a call and not the end of the program; keys stay out of core dumps and out of reach of
     /// other processes of the same user; as many descriptors as the system allows.
     package static func prepare() {
+        holdStandardDescriptors()
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         _ = goproxy_set_dumpable(0)
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// Where a program is started without standard input, output or error, the next file would get the number, and what is printed
+    /// would land in it: in the database, say. What is written to what stands there instead is an error.
+    package static func holdStandardDescriptors() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDONLY)
+        }
     }
 
     /// What follows the program's name, from where the kernel put it: Swift's own `CommandLine` reads /proc and is empty where that is
@@ -27,10 +37,38 @@ package enum Startup {
         return arguments
     }
 
+    /// All of a text, however slowly a pipe is read. Answers why not, as a number of errno; 0 when all of it was taken.
+    package static func write(_ text: String, to descriptor: Int32) -> Int32 {
+        var text = text
+        return text.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)[...]
+            while !rest.isEmpty {
+                let count = Glibc.write(
+                    descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return count < 0 ? errno : EIO }
+                rest = rest.dropFirst(count)
+            }
+            return 0
+        }
+    }
+
+    /// Whether a file has room for so many bytes to come; if not, errno says why.
+    package static func reserve(_ bytes: Int, at offset: Int, in descriptor: Int32) -> Bool {
+        goproxy_reserve(descriptor, offset, bytes) == 0
+    }
+
+    /// A line on standard output, whole or a failure. A reader that has gone, as `head` after its lines, has lost nothing of a help;
+    /// of what is shown `once` it has.
+    package static func print(_ program: String, _ text: String, once: Bool = false) {
+        let error = write(text + "\n", to: STDOUT_FILENO)
+        guard error != 0, once || error != EPIPE else { return }
+        fail(program, 1, "standard output: cannot be written: \(SystemError(error))")
+    }
+
     /// One line to the operator, then the end: 1 failed, 2 wrong usage.
     package static func fail(_ program: String, _ code: Int32, _ message: String) -> Never {
-        var line = "\(program): \(message)\n"
-        line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        _ = write("\(program): \(message)\n", to: STDERR_FILENO)
         exit(code)
     }
 

@@ -13,15 +13,15 @@ enum Main {
         var options = Options()
         do throws(FlagError) {
             switch try Options.table.parse(Startup.arguments(of: "goproxy-node"), into: &options) {
-            case .help: return print(Options.table.help)
-            case .version: return print(Version.text("goproxy-node"))
+            case .help: return Startup.print("goproxy-node", Options.table.help)
+            case .version: return Startup.print("goproxy-node", Version.text("goproxy-node"))
             case .run: break
             }
         } catch {
             fail(2, "\(error) (see goproxy-node -help)")
         }
         Startup.hideArgument("uuid")
-        Signals.block([SIGTERM, SIGINT])
+        Signals.blockForProgram()
         run(options)
     }
 
@@ -48,8 +48,7 @@ enum Main {
             if let weakness { Log.warn("weak-uuid", ("node", credential.nodeID), ("reason", weakness)) }
             connector.start()
             let drain = UInt64(options.drain / .nanoseconds(1))
-            let signals = try Signals([SIGTERM, SIGINT], on: loop) { number in
-                Log.info("stopping", ("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"))
+            let signals = try Signals.forProgram(on: loop) {
                 stop(peer, connector, loop, drain)
             }
             withExtendedLifetime(signals) { loop.run() }

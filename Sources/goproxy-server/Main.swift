@@ -15,19 +15,20 @@ enum Main {
         var options = Options()
         do throws(FlagError) {
             switch try Options.table.parse(Startup.arguments(of: "goproxy-server"), into: &options) {
-            case .help: return print(Options.table.help)
-            case .version: return print(Version.text("goproxy-server"))
+            case .help: return Startup.print("goproxy-server", Options.table.help)
+            case .version: return Startup.print("goproxy-server", Version.text("goproxy-server"))
             case .run: break
             }
         } catch {
             fail(2, "\(error) (see goproxy-server -help)")
         }
         Startup.hideArgument("uuid")
-        Signals.block([SIGTERM, SIGINT])
+        Signals.blockForProgram()
         do throws(DataDirectory.Failure) {
             let directory = try DataDirectory(options.data ?? DataDirectory.defaultPath)
             if options.printsNewUUID {
-                return print(Credential.generate(serverPublicKey: try directory.serverKey().publicKey))
+                let uuid = Credential.generate(serverPublicKey: try directory.serverKey().publicKey)
+                return Startup.print("goproxy-server", uuid, once: true)
             }
             run(options, directory)
         } catch {
@@ -52,8 +53,7 @@ enum Main {
             server.whenLost = { fail(1, "records: \($0)") }
             _ = try server.start(on: address, flags: flags)
             let drain = UInt64(options.drain / .nanoseconds(1))
-            let signals = try Signals([SIGTERM, SIGINT], on: loop) { number in
-                Log.info("stopping", ("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"))
+            let signals = try Signals.forProgram(on: loop) {
                 server.stop(drain: drain) { loop.stop() }
             }
             withExtendedLifetime(signals) { loop.run() }

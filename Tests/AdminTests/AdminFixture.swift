@@ -82,7 +82,8 @@ final class AdminFixture {
 
     /// - Parameter answer: what the operator types; nil when there is no terminal.
     func run(
-        _ words: [String], answer: String? = nil, isTerminal: Bool = false, isPipeWhole: Bool = true,
+        _ words: [String], answer: String? = nil, isTerminal: Bool = false, outputError: Int32 = 0,
+        foreseen: Int32 = 0,
         isErrorTerminal: Bool = false, isInterrupted: Bool = false, environment: [String: String] = [:],
         now: Timestamp = .now, clock: (() -> Timestamp)? = nil
     ) -> Outcome {
@@ -94,9 +95,10 @@ final class AdminFixture {
             now: clock ?? { now })
         console.isErrorTerminal = isErrorTerminal
         console.isInterrupted = { isInterrupted }
-        console.writeAll = {
-            output += $0
-            return isPipeWhole
+        console.foresee = { foreseen }
+        console.put = {
+            if outputError == 0 { output += $0 }
+            return outputError
         }
         let status = Admin.run(words, on: console)
         return Outcome(status: status, output: output, error: error)

@@ -133,7 +133,7 @@ struct KeepingTests {
         let file = fixture.directory + "/seal-verify.key"
         let words = ["seal-key", "export", "-", "--force"]
         #expect(fixture.run(words, isTerminal: true).error.contains("is a terminal"))
-        #expect(fixture.run(words, isPipeWhole: false).status == 1)
+        #expect(fixture.run(words, outputError: EPIPE).status == 1)
         #expect(FileManager.default.fileExists(atPath: file))
         let sent = fixture.run(words)
         #expect(sent.status == 0 && sent.output.utf8.count == 65, "\(sent.error)")
