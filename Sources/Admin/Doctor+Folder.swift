@@ -37,14 +37,16 @@ extension Doctor {
             if status.st_uid != folder.st_uid { strangers.append(name) }
         }
         if !wide.isEmpty {
+            let paths = wide.map { "\(directory)/\($0.prefix { $0 != " " })" }
             fail(
-                "files", "others may read \(wide.joined(separator: ", "))",
-                "chmod go= \(wide.map { "\(directory)/\($0.prefix { $0 != " " })" }.joined(separator: " "))")
+                "files", "others may read \(Troubles.text(wide) ?? "")",
+                "chmod go= \(paths.count > 5 ? "\(directory)/*" : paths.joined(separator: " "))")
         }
-        if !strangers.isEmpty {
-            warn(
-                "files", "\(strangers.joined(separator: ", ")): of another user than the folder",
-                "chown them to the server's user")
+        if let names = Troubles.text(strangers) {
+            let detail = "\(names): of another user than the folder"
+            let hint = "chown them to the server's user"
+            // root opens them nevertheless; any other user's server does not start.
+            folder.st_uid == 0 ? warn("files", detail, hint) : fail("files", detail, hint)
         }
         if wide.isEmpty, strangers.isEmpty { ok("files", "\(count), for their owner alone") }
     }
@@ -108,13 +110,15 @@ extension Doctor {
             ok("server", "running, process \(holder)")
         case (let holder?, nil):
             let name = Self.text(of: "/proc/\(holder)/comm").filter { $0 != "\n" }
-            warn(
+            fail(
                 "server", "process \(holder) (\(name)) has the records, but nobody answers at control.sock",
                 "wait if it has just started, else look at its log")
         case (nil, .some):
             ok("server", "running")
+        case (nil, nil) where hasDatabase:
+            fail("server", "not running; nobody has the records", "start it, or look at its log")
         case (nil, nil):
-            ok("server", "not running; nobody has the records")
+            ok("server", "not running; it has not run here yet")
         }
         if let use = status?.historyUse, use.isTight {
             let detail =
@@ -130,6 +134,21 @@ extension Doctor {
             "records",
             "nothing can be recorded since \(TimeText.both(since, now: now)): \(status?.failure ?? "")",
             "connections are refused meanwhile: see the other lines, and the server's log")
+    }
+
+    /// By name: a count helps nobody who is to mend it.
+    mutating func fleet() {
+        if let text = Troubles.text(troubles.failed) {
+            fail(
+                "mappings", "cannot listen: \(text)",
+                "free the address, or give another: goproxy-admin listener set")
+        }
+        if let text = Troubles.text(troubles.away) {
+            fail(
+                "nodes", "away: \(text)", "look at the node's log, or disable it: goproxy-admin node disable")
+        }
+        guard let status, troubles.failed.isEmpty, troubles.away.isEmpty else { return }
+        ok("nodes", "\(status.online) of \(status.nodes) online, nothing failed")
     }
 
     var hasDatabase: Bool {

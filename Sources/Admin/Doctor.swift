@@ -30,6 +30,8 @@ struct Doctor {
     let now: Timestamp
     /// What the running server says of itself; nil without one.
     let status: StatusAnswer?
+    /// What is wrong with what it serves; empty without one.
+    let troubles: Troubles
     /// Who holds the lock.
     let holder: Int32?
     private(set) var checks: [Check] = []
@@ -38,7 +40,9 @@ struct Doctor {
         let status = session.askServer("status").flatMap { json in
             try? session.decode(json, as: StatusAnswer.self)
         }
-        var doctor = Doctor(directory: session.directory, now: session.console.now(), status: status)
+        var doctor = Doctor(
+            directory: session.directory, now: session.console.now(), status: status,
+            troubles: try Troubles(status, session))
         doctor.lookAround()
         try session.print(jsonText(doctor.checks)) { () throws(AdminError) in
             var table = session.makeTable(["STATE", "CHECK", "DETAIL", "DO"])
@@ -62,10 +66,11 @@ struct Doctor {
         }
     }
 
-    init(directory: String, now: Timestamp, status: StatusAnswer?) {
+    init(directory: String, now: Timestamp, status: StatusAnswer?, troubles: Troubles) {
         self.directory = directory
         self.now = now
         self.status = status
+        self.troubles = troubles
         holder = Self.lockHolder(directory)
     }
 
@@ -76,6 +81,7 @@ struct Doctor {
         keys()
         fileSystem()
         lock()
+        fleet()
         disk()
         descriptors()
         network()
@@ -107,4 +113,51 @@ func bytesText(_ bytes: Int64) -> String {
         unit += 1
     }
     return "\(tenths / 10).\(tenths % 10)\(units[unit])"
+}
+
+/// What a server does not do that it is to do, by name: for `status` and `doctor`, which end with status 1 over it.
+struct Troubles {
+    /// `listener 14 "rdp" of node edge-07 (address already in use)`
+    private(set) var failed: [String] = []
+    /// Nodes that have been here before and are not now. One that never came is not missed.
+    private(set) var away: [String] = []
+    private var others: [String] = []
+
+    /// - Parameter status: nil without a server, as for the doctor, who finds that out himself.
+    init(_ status: StatusAnswer?, _ session: Session) throws(AdminError) {
+        guard let status else { return }
+        guard status.running else {
+            others = ["the server is not running"]
+            return
+        }
+        if status.failingSince != nil {
+            others = ["nothing can be recorded: \(status.failure ?? "no reason given")"]
+        }
+        if status.mappings.failed > 0, let json = session.askServer("mappings") {
+            failed = try session.decode(json, as: [MappingRecord].self).filter { $0.state == .failed }.map {
+                "\($0.sentenceName) (\($0.detail ?? "no reason given"))"
+            }
+        }
+        if status.online < status.nodes - status.disabledNodes,
+            let json = session.askServer("nodes", query: [("state", NodeState.enabled.rawValue)])
+        {
+            away = try session.decode(json, as: [NodeAnswer].self).map(\.record).filter {
+                !$0.online && $0.lastSeen != nil
+            }.map(\.name)
+        }
+    }
+
+    /// A sentence for each kind.
+    var all: [String] {
+        var all = others
+        if let text = Self.text(failed) { all.append("failed: \(text)") }
+        if let text = Self.text(away) { all.append("away: \(text)") }
+        return all
+    }
+
+    /// The first of many, and how many more; nil of none.
+    static func text(_ names: [String], atMost most: Int = 5) -> String? {
+        guard names.count > most else { return names.isEmpty ? nil : names.joined(separator: ", ") }
+        return "\(names.prefix(most).joined(separator: ", ")) and \(names.count - most) more"
+    }
 }

@@ -7,8 +7,9 @@ import Tunnel
 enum OtherCommands {
     static func status(_ session: Session) throws(AdminError) {
         let json = try session.ask("GET", "status")
+        let status: StatusAnswer = try session.decode(json)
+        let troubles = try Troubles(status, session)
         try session.print(json) { () throws(AdminError) in
-            let status: StatusAnswer = try session.decode(json)
             let now = session.console.now()
             let server =
                 status.startedAt.map { "running since \(TimeText.both($0, now: now))" }
@@ -38,8 +39,13 @@ enum OtherCommands {
                     status.failingSince.map {
                         "nothing can be recorded since \(TimeText.both($0, now: now)): \(status.failure ?? "")"
                     } ?? "all written"
-                ),
+                ), ("failed", Troubles.text(troubles.failed)), ("away", Troubles.text(troubles.away)),
             ])
+        }
+        guard troubles.all.isEmpty else {
+            throw AdminError(
+                "unsound", "wrong here: \(troubles.all.joined(separator: "; "))",
+                hint: "\(Verb.program) doctor")
         }
     }
 

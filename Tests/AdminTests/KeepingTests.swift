@@ -179,6 +179,33 @@ struct KeepingTests {
         #expect(nowhere.status == 1 && nowhere.error.contains("folder"))
     }
 
+    @Test func `status and doctor name what failed, who is away and that nobody serves, and end with it`()
+        throws
+    {
+        let fixture = try AdminFixture(hasServer: true)
+        for node in ["never", "gone", "off"] { _ = fixture.run("node add \(node)") }
+        for line in ["status", "doctor"] {
+            #expect(fixture.run(line).status == 0, "one that never came is not missed")
+        }
+        try fixture.insert(
+            "UPDATE nodes SET last_seen_at = 1750000000000000 WHERE name IN ('gone', 'off')")
+        _ = fixture.run("node disable off --force")
+        _ = fixture.run("listener add never --name web --listen 127.0.0.1:5 --forward 127.0.0.1:9 --wait")
+        for line in ["status", "doctor"] {
+            let outcome = fixture.run(line)
+            #expect(outcome.status == 1 && fixture.run("\(line) -o json").status == 1)
+            for word in ["gone", #"listener 1 "web" of node never (address already in use"#] {
+                #expect(outcome.output.contains(word), "\(line): \(outcome.output)")
+            }
+            #expect(!outcome.output.contains("gone, "), "\(line): \(outcome.output)")
+        }
+        fixture.stop()
+        for line in ["status", "doctor"] {
+            let outcome = fixture.run(line)
+            #expect(outcome.status == 1 && outcome.error.contains("server"), "\(line): \(outcome.error)")
+        }
+    }
+
     @Test func `a damaged database, an empty one and a stranger's are told apart`() throws {
         let fixture = try AdminFixture(hasServer: true)
         for number in 0..<40 { _ = fixture.run("node add edge-\(number)") }

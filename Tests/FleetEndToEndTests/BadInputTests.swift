@@ -191,7 +191,7 @@ struct BadInputTests {
 
     private func requireHealth(_ fleet: ManagedFleet) throws {
         #expect(fleet.server.isRunning)
-        #expect(try fleet.admin("status")["running"] == .bool(true))
+        #expect(try fleet.control.ask("GET", "/v1/status")["running"] == .bool(true))
         for line in fleet.server.errors {
             #expect(LogLine(line) != nil && line.utf8.allSatisfy { $0 >= 32 && $0 != 127 }, "\(line)")
         }

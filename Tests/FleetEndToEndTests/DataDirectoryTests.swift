@@ -86,7 +86,10 @@ struct DataDirectoryTests {
             let down = try fleet.addNode("edge-11")
             try fleet.admin("node", "rename", "edge-07", "paris-1")
             let id = try fleet.add(.peerListener, of: "edge-11", forward: .tcp("127.0.0.1:9")).integer("id")
-            #expect(try fleet.admin("status")["running"] == .bool(false))
+            // A server that is down is no success.
+            let status = try fleet.adminProcess(["status"]).finish(within: .seconds(60))
+            #expect(status.end == .exit(1))
+            #expect(try JSON(Array(status.output.joined(separator: "\n").utf8))["running"] == .bool(false))
             #expect(try fleet.node("paris-1")["online"] == .bool(false))
             #expect(try fleet.mapping(id)["state"] == .text("pending"))
 

@@ -21,7 +21,9 @@ struct PortInUseTests {
             #expect(failed["detail"].string.hasPrefix("address already in use"), "\(failed)")
             #expect(failed["listen"]["addr"] == .text(place.address) && failed["boundAddress"].isNull)
             #expect(try fleet.wait(for: still.id, "active")["detail"].isNull)
-            let status = try fleet.admin("status")
+            let done = try fleet.adminProcess(["status"]).finish(within: .seconds(60))
+            #expect(done.end == .exit(1) && done.transcript.contains("address already in use"), "\(done)")
+            let status = try JSON(Array(done.output.joined(separator: "\n").utf8))
             #expect(
                 status["mappings"]["failed"] == .integer(1) && status["mappings"]["active"] == .integer(1))
 
