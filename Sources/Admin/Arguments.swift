@@ -29,7 +29,7 @@ package struct Arguments: Equatable, Sendable {
     package var since: Since?
     package var limit: Int?
     package var host: String?
-    package var port = 925
+    package var port: Int?
     package var keeping = KeepingArguments()
     package var history = HistoryArguments()
 

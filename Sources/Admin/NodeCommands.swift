@@ -2,6 +2,7 @@ import Control
 import Flags
 import Glibc
 import JSON
+import Reactor
 import Records
 
 /// `goproxy-admin node …`
@@ -174,10 +175,15 @@ enum NodeCommands {
 
     /// The command line that the node is started with.
     private static func start(_ session: Session, _ node: NodeAnswer) -> String {
-        let host = session.arguments.host ?? machineName
+        let status = session.askServer("status").flatMap { json in
+            try? session.decode(json, as: StatusAnswer.self)
+        }
+        let known = status?.nodeAddress.flatMap { try? Endpoint(domain: .tcp, address: $0) }
+        let host = session.arguments.host ?? known.flatMap { $0.host.isEmpty ? nil : $0.host } ?? machineName
+        let port = session.arguments.port ?? known.map { Int($0.port) } ?? 925
         return """
               On the node, run:
-                goproxy-node -host \(safe(host)) -port \(session.arguments.port) -uuid \(node.uuid ?? "")        (shown once)
+                goproxy-node -host \(safe(host)) -port \(port) -uuid \(node.uuid ?? "")        (shown once)
 
             """
     }

@@ -89,11 +89,14 @@ extension Verb {
     private static let addressFlags: [Flag<Arguments>] = [
         .string(
             "host", value: "address", help: "this server as nodes reach it",
-            default: "the name of this machine"
+            default: "what -public of the server says, or this machine's name"
         ) {
             $0.host = $1
         },
-        .int("port", help: "the server's port for nodes", default: "925", in: 1...65_535) { $0.port = $1 },
+        .int(
+            "port", help: "the server's port for nodes", default: "what it listens on; 925 while it is down",
+            in: 1...65_535
+        ) { $0.port = $1 },
     ]
 
     private static func mappingVerbs(_ kind: MappingKind) -> [Verb] {

@@ -88,6 +88,8 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
     /// Of the server; null when it is down, as is `startedAt`.
     package let pid: Int?
     package let startedAt: Timestamp?
+    /// What nodes dial: `vpn.example.com:4443`, or `:925` where only the port is known.
+    package let nodeAddress: String?
     package let nodes: Int
     package let disabledNodes: Int
     package let online: Int
@@ -113,6 +115,7 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
         try values.encode(version, forKey: .version)
         try values.encode(pid, forKey: .pid)
         try values.encode(startedAt, forKey: .startedAt)
+        try values.encode(nodeAddress, forKey: .nodeAddress)
         try values.encode(nodes, forKey: .nodes)
         try values.encode(disabledNodes, forKey: .disabledNodes)
         try values.encode(online, forKey: .online)

@@ -11,7 +11,7 @@ extension ControlService {
         return Reply(
             StatusAnswer(
                 running: fleet.isLive, version: serverVersion, pid: fleet.isLive ? Int(getpid()) : nil,
-                startedAt: fleet.isLive ? startedAt : nil, nodes: counts.nodes,
+                startedAt: fleet.isLive ? startedAt : nil, nodeAddress: nodeAddress, nodes: counts.nodes,
                 disabledNodes: counts.disabledNodes, online: online.count,
                 subConnections: online.values.reduce(0) { $0 + $1.subConnections },
                 mappings: StatusAnswer.Mappings(

@@ -15,19 +15,23 @@ package final class ControlService: Sendable {
     let credentials: any CredentialMaker
     let serverVersion: String
     let directory: String?
+    let nodeAddress: String?
     let startedAt = Timestamp.now
     let waits = Waits()
 
-    /// - Parameter directory: of the data, for the size of the database in the status.
+    /// - Parameters:
+    ///   - directory: of the data, for the size of the database in the status
+    ///   - nodeAddress: what nodes dial; nil while no server runs
     package init(
         store: Store, fleet: any LiveFleet, credentials: any CredentialMaker, serverVersion: String,
-        directory: String? = nil
+        directory: String? = nil, nodeAddress: String? = nil
     ) {
         self.store = store
         self.fleet = fleet
         self.credentials = credentials
         self.serverVersion = serverVersion
         self.directory = directory
+        self.nodeAddress = nodeAddress
     }
 
     /// For `HTTPServer`: whoever connected is the actor.

@@ -88,6 +88,10 @@ package enum Schemas {
             .required("version", .text, "of the program that answers"),
             .required("pid", .nullable(count), "of the server"),
             .required("startedAt", .nullable(.time), "of the server"),
+            .required(
+                "nodeAddress", .nullable(.text),
+                "host:port that nodes dial, as -public says; without that the port alone, as bound; null when the server is down"
+            ),
             .required("nodes", count, "all"),
             .required("disabledNodes", count, "that may not log in"),
             .required("online", count, "that have a link"),

@@ -37,6 +37,7 @@ package final class ManagedServer {
     package var whenLost: (@Sendable (String) -> Void)?
     private let directory: DataDirectory
     private let version: String
+    private let publicAddress: String?
     private let historySettings: HistorySettings
     private let keys: CredentialFactory
     private var running: Running?
@@ -51,12 +52,14 @@ package final class ManagedServer {
     }
 
     /// Makes the keys at the first start.
+    /// - Parameter publicAddress: host:port as nodes reach this server, where that is not what it binds
     package init(
         directory: DataDirectory, settings: TunnelSettings, history: HistorySettings = HistorySettings(),
-        version: String, loop: EventLoop
+        version: String, publicAddress: String? = nil, loop: EventLoop
     ) throws(ServerFailure) {
         self.directory = directory
         self.version = version
+        self.publicAddress = publicAddress
         historySettings = history
         do throws(DataDirectory.Failure) {
             keys = try CredentialFactory(directory)
@@ -72,7 +75,7 @@ package final class ManagedServer {
     package func start(on address: SocketAddress, flags: Flags) throws(ServerFailure) -> SocketAddress {
         let bound = try server.start(on: address)
         do {
-            running = try run(flags)
+            running = try run(flags, nodeAddress: publicAddress ?? ":\(bound.port)")
         } catch let error as RecordsError {
             throw ServerFailure(description: "records: \(error)")
         } catch {
@@ -83,7 +86,7 @@ package final class ManagedServer {
         return bound
     }
 
-    private func run(_ flags: Flags) throws -> Running {
+    private func run(_ flags: Flags, nodeAddress: String) throws -> Running {
         let store = try Store.open(directory: directory.path, server: version)
         guard let slots = store.takeSlots() else {
             throw ServerFailure(description: "the records were opened without their slots")
@@ -99,7 +102,7 @@ package final class ManagedServer {
         let reconciler = try Reconciler(server: server, store: store, keys: keys, history: history)
         let service = ControlService(
             store: store, fleet: reconciler, credentials: keys, serverVersion: version,
-            directory: directory.path)
+            directory: directory.path, nodeAddress: nodeAddress)
         let control = try HTTPServer(unixSocket: "\(directory.path)/\(Self.socketName)") {
             service.handle($0)
         }

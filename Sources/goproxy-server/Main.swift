@@ -49,6 +49,7 @@ enum Main {
             let server = try ManagedServer(
                 directory: directory, settings: options.settings, history: options.history,
                 version: Version.number,
+                publicAddress: options.publicAddress,
                 loop: loop)
             server.whenLost = { fail(1, "records: \($0)") }
             _ = try server.start(on: address, flags: flags)

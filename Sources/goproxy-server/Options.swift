@@ -17,6 +17,7 @@ struct Options: Sendable {
     var settings = TunnelSettings()
     var allowWeakUUID = false
     var printsNewUUID = false
+    var publicAddress: String?
     var history = Self.defaultHistory
 
     private static let defaultHistory = {
@@ -41,6 +42,19 @@ struct Options: Sendable {
             {
                 $0.port = UInt16($1)
             },
+            .custom(
+                "public", value: "host:port",
+                help: "where nodes reach this server: for the command that goproxy-admin node add prints",
+                default: "the machine's name, and the port that is bound",
+                parse: { (text: String) throws(FlagError) -> Endpoint in
+                    do throws(EndpointError) {
+                        let endpoint = try Endpoint(domain: .tcp, address: text)
+                        guard !endpoint.host.isEmpty, endpoint.port > 0 else {
+                            throw EndpointError("expected a name and a port, such as vpn.example.com:925")
+                        }
+                        return endpoint
+                    } catch { throw FlagError("\(error)") }
+                }, set: { $0.publicAddress = $1.address }),
             .string(
                 "uuid", help: "credential of the node \"default\"; better: -uuid-file or GOPROXY_UUID",
                 isSecret: true

@@ -76,6 +76,31 @@ struct DataDirectoryTests {
         }
     }
 
+    @Test func `the command for a node has the name and the port that it finds the server at`() throws {
+        for flags in [[], ["-public", "[::1]:4443"], ["-public", "vpn.example.com:4443"]] {
+            try withFleet(flags) { fleet in
+                func shown(_ words: [String]) throws -> String {
+                    let admin = try Program.goproxy(
+                        "goproxy-admin", words, environment: ["GOPROXY_DATA": fleet.data])
+                    return try admin.finish(within: .seconds(60)).succeeded().joined(separator: "\n")
+                }
+                let wanted =
+                    switch flags.last {
+                    case "[::1]:4443": "goproxy-node -host ::1 -port 4443 -uuid gp1_"
+                    case nil: " -port \(fleet.endpoint.port) -uuid gp1_"
+                    default: "goproxy-node -host vpn.example.com -port 4443 -uuid gp1_"
+                    }
+                for words in [["node", "add", "edge-07"], ["node", "rotate", "edge-07", "--force"]] {
+                    let text = try shown(words)
+                    #expect(text.contains(wanted), "\(text)")
+                }
+                // What the command says itself comes first.
+                let text = try shown(["node", "add", "edge-11", "--host", "other", "--port", "77"])
+                #expect(text.contains("goproxy-node -host other -port 77 -uuid gp1_"), "\(text)")
+            }
+        }
+    }
+
     @Test func `admin works with and without a server, and both are attributed to the user`() throws {
         try withFleet { fleet in
             let up = try fleet.addNode("edge-07")
