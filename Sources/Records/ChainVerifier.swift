@@ -63,6 +63,7 @@ package struct ChainVerifier {
         if let fault = try TableVerifier.notes.run(database, notes, &report) { return fault }
         if let fault = try TableVerifier.audit.run(database, audit, &report) { return fault }
         if let fault = try seals.run(database, notes, &report) { return fault }
+        if let fault = try ThinnedAnchors(seals.thinned).fault(in: database) { return fault }
         let routes = RouteReader()
         if let fault = try TableVerifier.routes.run(database, routes, &report) { return fault }
         let pruning = try PruneVerifier(notes, audit, seals, database)

@@ -13,6 +13,7 @@ struct PruneVerifier {
     /// What the first note of the last pruning says that stays; nil when it is of a server that did not say.
     private let staying: (carried: Int64, digest: String)?
     private let behind: (opened: TableVerifier.Place, closed: TableVerifier.Place, at: Timestamp)?
+    private let lacksBefore: Bool
     private let before: (opened: TableVerifier.Place, closed: TableVerifier.Place)
 
     init(
@@ -25,6 +26,7 @@ struct PruneVerifier {
         staying = words.flatMap { $0.digest.isEmpty ? nil : ($0.carried, $0.digest) }
         behind = try pruning.flatMap { (note) throws(SQLiteError) in try Self.seal(note.seal, database) }
         let before = try pruning.flatMap { (note) throws(SQLiteError) in try Self.seal(note.after, database) }
+        lacksBefore = before == nil && pruning?.after ?? 0 > 0
         self.before = (
             before?.opened ?? .init(id: 0, head: ChainHash(table: "opened").head),
             before?.closed ?? .init(id: 0, head: ChainHash(table: "closed").head)
@@ -71,7 +73,9 @@ struct PruneVerifier {
                     return ChainFault("notes", one.id, "prunes up to a seal that is not after the last")
                 }
                 let isSealing = isNew || !one.note.digest.isEmpty
-                guard isSealing ? seals.notesEnds.contains(one.id) : one.id <= seals.last?.notes ?? 0 else {
+                // Its own seal may be gone when a later pruning's holds it.
+                let isHeld = seals.notesEnds.contains(one.id) || one.id <= seals.thinnedNotes
+                guard isSealing ? isHeld : one.id <= seals.last?.notes ?? 0 else {
                     return ChainFault(
                         "notes", one.id,
                         "of a pruning is held by no seal of its own: what it excuses was taken away by somebody else"
@@ -112,6 +116,9 @@ struct PruneVerifier {
         guard let pruning else { return nil }
         guard let behind else {
             return ChainFault("seals", pruning.seal, "is missing: a note says that all behind it was pruned")
+        }
+        guard !lacksBefore else {
+            return ChainFault("seals", pruning.after, "is missing: a pruning began behind it")
         }
         guard marked.contains(pruning.seal) else {
             return ChainFault(

@@ -31,11 +31,11 @@ extension Store {
         var report = PruneReport(before: .now)
         try keeping.alone { () throws(RecordsError) in
             let pruner = Pruner(store: self, actor: actor, pauses: { false })
-            let kept = try pruner.keptBytes()
-            let use = HistoryUse(maximumBytes: maximumBytes, keptBytes: kept)
-            keeping.use.withLock { $0 = use }
-            // Openings differ in size: a second and a third look find the rest.
+            // Openings differ in size, and what is kept changes with notes and seals: a second and a third look find the rest.
             for _ in 0..<8 {
+                let kept = try pruner.keptBytes()
+                let use = HistoryUse(maximumBytes: maximumBytes, keptBytes: kept)
+                keeping.use.withLock { $0 = use }
                 let used = try pruner.usedBytes() - kept
                 guard used > use.roomBytes else { return }
                 let share = 1 - 0.95 * Double(use.roomBytes) / Double(used)
@@ -95,8 +95,8 @@ struct Pruner {
         }
         report.heldBy = heldBy
         guard let plan else {
-            // One that was paused may have left free pages.
-            if !report.dryRun { try giveBack(&report) }
+            // One that was paused may have left free pages, and seals.
+            if !report.dryRun { try end(&report) }
             return
         }
         guard !report.dryRun else {
@@ -207,7 +207,7 @@ struct Pruner {
         report.seal = plan.seal.id
         report.until = plan.seal.at
         report.carried = Int64(carried.count)
-        try giveBack(&report)
+        try end(&report)
         Log.info(
             "history-pruned", ("until", plan.seal.at), ("opened", opened), ("closed", closed),
             ("carried", carried.count), ("steps", report.steps))
@@ -252,6 +252,28 @@ struct Pruner {
             below = next
         }
         return true
+    }
+
+    private func end(_ report: inout PruneReport) throws(RecordsError) {
+        try thin(&report)
+        try giveBack(&report)
+    }
+
+    /// The seal of the last pruning holds all that is before it: others behind it prove nothing that it does not. Its own and the
+    /// one before are where chains begin.
+    private func thin(_ report: inout PruneReport) throws(RecordsError) {
+        let note = try look { (database) throws(SQLiteError) in try PruneNote.last(in: database) }
+        guard let note, note.phase == .done else { return }
+        while true {
+            guard !pauses() else {
+                report.more = true
+                return
+            }
+            let count = try step(&report) { (transaction) throws(RecordsError) in
+                try transaction.thinSeals(note, rows: Self.stepRows)
+            }
+            guard count > 0 else { return }
+        }
     }
 
     /// What lies free at the file's end goes back to the file system, a few pages at a time.

@@ -10,6 +10,12 @@ struct SealVerifier {
     private var bytes: [UInt8] = []
     /// The last one.
     private(set) var last: Seal?
+    /// Of the last pruning that has ended; 0 when there was none. Behind it seals may be gone.
+    private(set) var thinnedTo: Int64 = 0
+    /// Where its notes end.
+    private(set) var thinnedNotes: Int64 = 0
+    /// Anchors of such seals: what they say of the chains that are whole is still to be checked.
+    private(set) var thinned: [Anchor] = []
     /// Notes of prunings with which the notes of some seal end.
     private(set) var notesEnds: Set<Int64> = []
     /// The last opening of a seal whose notes end with a clean stop, by that note.
@@ -35,6 +41,7 @@ struct SealVerifier {
     ) throws(SQLiteError) -> ChainFault? {
         let restored = notes.restored.map(\.id)
         let prunings = Set(notes.prunings.map(\.id))
+        thinnedTo = notes.prunings.last { $0.note.phase == .done }?.note.seal ?? 0
         let stopped = Set(notes.lives.filter { $0.lastOpened == nil }.map(\.id))
         let hasKeys = !keys.isEmpty
         var fault: ChainFault?
@@ -49,6 +56,7 @@ struct SealVerifier {
             }
             guard fault == nil else { return false }
             last = seal
+            if seal.id == thinnedTo { thinnedNotes = seal.notes }
             if prunings.contains(seal.notes) { notesEnds.insert(seal.notes) }
             if stopped.contains(seal.notes) { stops[seal.notes] = seal.ids[1] }
             report.seals += 1
@@ -83,6 +91,16 @@ struct SealVerifier {
     ) -> ChainFault? {
         let expected = (last?.id ?? 0) + 1
         guard seal.id != expected else { return nil }
+        if seal.id > expected, seal.id <= thinnedTo, seal.id - expected <= SealKey.furthest {
+            for number in anchors.keys where number >= expected && number < seal.id {
+                if let anchor = anchors.removeValue(forKey: number),
+                    !restored.contains(where: { $0 <= number })
+                {
+                    thinned.append(anchor)
+                }
+            }
+            return nil
+        }
         let isExplained = seal.id > expected && notes.contains { $0 > last?.notes ?? 0 && $0 <= seal.notes }
         guard isExplained else {
             return ChainFault("seals", expected, "is missing: the next one that is there is \(seal.id)")

@@ -54,6 +54,13 @@ extension Transaction {
         }
     }
 
+    /// Answers how many went.
+    func thinSeals(_ note: PruneNote, rows: Int) throws(RecordsError) -> Int {
+        try run(
+            "DELETE FROM seals WHERE id IN (SELECT id FROM seals WHERE id < ? AND id <> ? ORDER BY id LIMIT ?)",
+            note.seal, note.after, rows)
+    }
+
     private func delete(
         from start: Int64, rows: Int, _ part: (Int64) throws(SQLiteError) -> (count: Int, end: Int64)?
     ) throws(RecordsError) -> (Int, Int64?) {

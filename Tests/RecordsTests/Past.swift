@@ -96,7 +96,9 @@ final class Past {
     }
 
     /// What the server would have logged at each seal.
-    func anchors() throws -> [Anchor] {
+    func anchors() throws -> [Anchor] { try anchorLines().compactMap { Anchor(line: $0) } }
+
+    func anchorLines() throws -> [String] {
         let database = try Database(path: path, mode: .readOnly)
         return try database.query("SELECT * FROM seals ORDER BY id") { (row) throws(SQLiteError) in
             var line =
@@ -108,7 +110,7 @@ final class Past {
                 line += " \(table)=\(try row.integer(Int32(2 + 2 * place))):\(head.joined())"
             }
             return line
-        }.compactMap { Anchor(line: $0) }
+        }
     }
 
     /// What somebody does who can write to the file.

@@ -168,10 +168,15 @@ class Verifier:
             need(older == f"{len(self.older)} rows, SHA-256 {digest}", "audit of before the chain")
     def check_seals(self):
         keys, key, counted, last = list(self.keys), None, 0, None
-        ends = {}
+        ends, thinned = {}, max([note["seal"] for _, _, note in self.prunings if note["phase"] == "done"][-1:] or [0])
         for seal in self.seals:
             expected = last[0] + 1 if last else 1
-            if seal[0] != expected:
+            if expected < seal[0] <= thinned:
+                for id in [id for id in self.anchors if expected <= id < seal[0]]:
+                    anchor = self.anchors.pop(id)
+                    if not any(number <= id for number in self.restored):
+                        self.check_thinned(anchor)
+            elif seal[0] != expected:
                 low = last[8] if last else 0
                 need(seal[0] > expected and any(low < id <= seal[8] for id, _ in self.replaced),
                      "seals", expected, "is missing")
@@ -196,6 +201,16 @@ class Verifier:
         need(not self.anchors, "seals", "cut off: an anchor tells of one")
         need(self.next is None or (last[0] if last else 0) >= self.next - 1, "seals", "cut off: the key")
         self.last, self.ends = last, ends
+        self.thinned_notes = max([seal[8] for seal in self.seals if seal[0] == thinned] or [0])
+
+    def check_thinned(self, anchor):
+        for table in ("routes", "notes", "audit"):
+            id, head = anchor[TABLES.index(table)]
+            place, at = 0, first(table)
+            for row in self.rows(f"SELECT * FROM {table} WHERE chain IS NOT NULL AND id <= ? ORDER BY id", id):
+                place, at = row[0], sha(at + row_bytes(row[:-1]))
+            need((place, at) == (id, head), table, id, "another than its anchor says")
+
     def check_prunings(self):
         begun = None
         for id, at, note in self.prunings:
@@ -203,7 +218,7 @@ class Verifier:
             if note["phase"] == "begun":
                 need(0 <= note["after"] < note["seal"], "notes", id, "prunes backwards")
                 sealing = new or note["digest"] != ""
-                held = id in self.ends if sealing else self.last and id <= self.last[8]
+                held = id in self.ends or id <= self.thinned_notes if sealing else self.last and id <= self.last[8]
                 need(held, "notes", id, "a pruning that no seal of its own holds")
                 row = f"up to seal {note['seal']}: {note['carried']} openings stay"
                 need(not sealing or (at, "history-prune-begin", row) in self.told, "notes", id, "no audit row")
