@@ -43,6 +43,7 @@ package final class SubConnection: TransportHandler {
     private static let bulkBytes: UInt64 = 256 << 10
     /// When so much has been written it is next looked at how much of it has been taken.
     private var nextLook: UInt64 = 288 << 10
+    private static let mostUnsent = 256 << 10
     private static let lookStep: UInt64 = 32 << 10
     /// What the other end counted.
     private var tally: ByteCounts?
@@ -244,6 +245,8 @@ package final class SubConnection: TransportHandler {
         if toSocket > Self.bulkBytes, !isTunedForBulk {
             isTunedForBulk = true
             transport?.tuneForBulk()
+            // 500 clients that stop reading had 1.7 GB in the kernel, which then starves every connection of the machine, links too.
+            transport?.limitUnsent(Self.mostUnsent)
         }
         if toSocket >= nextLook { lookAtDelivery() }
         link.consumed(stream, count)
