@@ -54,6 +54,7 @@ final class Channel {
     /// The line breaks when so many bytes have arrived in all.
     var cutAfter: Int?
     private(set) var arrivedInAll = 0
+    private var hasResetBehind = false
 
     init(index: Int, quality: LineQuality, seed: UInt64) {
         self.index = index
@@ -129,6 +130,20 @@ final class Channel {
     func breakOff() {
         storage.removeLast(queued - arrived)
         isSilent = true
+    }
+
+    /// Some resets overtake what is under way, others come right behind it.
+    func resetByWriter() {
+        if random.oneIn(2) { breakOff() } else { hasResetBehind = true }
+    }
+
+    func resetArrives() {
+        if hasResetBehind, !isSilent, cutAfter == nil {
+            arrivedInAll += queued - arrived
+            arrived = queued
+            endArrived = hasEnd
+        }
+        breakOff()
     }
 
     func loseAll() {

@@ -68,7 +68,7 @@ package final class SimulatedSocket: StreamTransport {
         failure = error
         isReset = true
         world.trace("  \(index) fails: \(error)")
-        incoming.breakOff()
+        incoming.resetArrives()
         outgoing.loseAll()
         world.notify(self)
     }
@@ -169,7 +169,7 @@ package final class SimulatedSocket: StreamTransport {
     package func reset() {
         guard state != .closed else { return }
         if !isReset {
-            outgoing.breakOff()
+            outgoing.resetByWriter()
             world.planReset(of: other, after: outgoing.latency())
         }
         forget()
