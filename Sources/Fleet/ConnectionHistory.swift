@@ -138,12 +138,19 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     /// What becomes of connections that cannot be recorded.
     private var refusesNow: Bool { policy.isRequired && policy.refusesOnFailure }
 
-    func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer) {
-        switch reason {
-        case .limit: count(.limit)
-        case .notRecorded: count(.notRecorded)
-        default: count(.nodeAway)
-        }
+    func refused(_ cause: RefusalCause, _ count: Int, mapping: UInt32, of peer: Peer) {
+        let refusal: Refusal =
+            switch cause {
+            case .limit: .limit
+            case .nodeAway, .mappingRemoved: .nodeAway
+            case .notRecorded: .notRecorded
+            case .clientShare: .clientShare
+            case .mappingShare: .mappingShare
+            case .nodeShare: .nodeShare
+            case .descriptors: .descriptors
+            case .loop: .loop
+            }
+        for _ in 0..<count { self.count(refusal) }
     }
 
     /// By the minute of the wall clock, in memory that outlives this process.

@@ -11,7 +11,9 @@ import Tunnel
 /// A half-open TLS connection costs 71 KiB, so a connection gets one only when its first bytes are the beginning of a
 /// ClientHello of a size that ours can have. Until a node has proved itself nothing is answered but TLS alerts, and lines
 /// in the log are limited.
-final class Gate: AcceptHandler {
+///
+/// What it costs the loop is measured like a node's: handshakes that are too many for a turn wait for the next.
+final class Gate: AcceptHandler, TurnWork {
     /// Ours is about 250 bytes.
     static let maximumFirstRecordBytes = 1_024
 
@@ -23,7 +25,12 @@ final class Gate: AcceptHandler {
     private let judge: Handshake.Judge
     private let admitted: (SecuredConnection, SocketAddress) -> Void
     private let refused: (Refusal) -> Void
+    private let isHeldOff: () -> Bool
     private var limits: SourceLimits
+    private var share = TurnShare()
+    /// Those whose first bytes are there.
+    private var waiting: [Visitor] = []
+    private var isScheduled = false
     private var visitors: [ObjectIdentifier: Visitor] = [:]
     private var socket: (any ListeningTransport)?
 
@@ -31,8 +38,9 @@ final class Gate: AcceptHandler {
         context: TLSContext, key: SigningKey, hello: Hello, settings: TunnelSettings, maximumPerSource: Int,
         loop: EventLoop, judge: @escaping Handshake.Judge,
         admitted: @escaping (SecuredConnection, SocketAddress) -> Void,
-        refused: @escaping (Refusal) -> Void
+        isHeldOff: @escaping () -> Bool, refused: @escaping (Refusal) -> Void
     ) {
+        self.isHeldOff = isHeldOff
         self.context = context
         self.key = key
         self.hello = hello
@@ -58,9 +66,16 @@ final class Gate: AcceptHandler {
         socket = nil
         for visitor in visitors.values { visitor.sendAway() }
         visitors.removeAll()
+        waiting.removeAll()
+    }
+
+    var mayAccept: Bool {
+        share.begin(loop)
+        return !share.isSpent
     }
 
     func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
+        share.spend(TurnCost.refusal)
         if let refusal = limits.enter(client, now: loop.now) {
             Log.limited(.warn, "gate-refused", key: refusal, ("address", client), ("reason", refusal))
             refused(.source)
@@ -71,13 +86,39 @@ final class Gate: AcceptHandler {
         visitor.start()
     }
 
-    func acceptPaused(_ error: SystemError) {
+    fileprivate func enqueue(_ visitor: Visitor) {
+        waiting.append(visitor)
+        schedule()
+    }
+
+    private func schedule() {
+        guard !isScheduled else { return }
+        isScheduled = true
+        loop.atTurnEnd(self)
+    }
+
+    package func turnEnds() {
+        isScheduled = false
+        share.begin(loop)
+        var begun = 0
+        while begun < waiting.count, !share.isSpent {
+            share.spend(TurnCost.handshake)
+            waiting[begun].begin()
+            begun += 1
+        }
+        waiting = Array(waiting.dropFirst(begun))
+        if !waiting.isEmpty { schedule() }
+    }
+
+    func acceptPaused(_ error: SystemError, turnedAway: Int) {
+        for _ in 0..<turnedAway { refused(.descriptors) }
         Log.limited(.error, "accept-paused", key: "gate", ("error", error))
     }
 
-    fileprivate func left(_ visitor: Visitor, failure: String?) {
+    /// `isInnocent`: others at its address have not failed with it.
+    fileprivate func left(_ visitor: Visitor, failure: String?, isInnocent: Bool = false) {
         guard visitors.removeValue(forKey: ObjectIdentifier(visitor)) != nil else { return }
-        limits.left(visitor.address, failed: failure != nil, now: loop.now)
+        limits.left(visitor.address, failed: failure != nil && !isInnocent, now: loop.now)
         guard let failure else { return }
         Log.limited(
             .warn, "handshake-failed", key: "\(visitor.address.host) \(failure)",
@@ -94,6 +135,9 @@ final class Gate: AcceptHandler {
         private var firstBytes: [UInt8] = []
         private var timer: LoopTimer?
         private var handshake: Handshake?
+        /// For its turn, with its first bytes.
+        private var isWaiting = false
+        private var isGone = false
 
         init(_ transport: any StreamTransport, from address: SocketAddress, timeout: UInt64, gate: Gate) {
             self.transport = transport
@@ -110,6 +154,7 @@ final class Gate: AcceptHandler {
         }
 
         func sendAway() {
+            isGone = true
             gate.loop.cancel(timer)
             handshake?.cancel()
             transport.close()
@@ -117,7 +162,7 @@ final class Gate: AcceptHandler {
 
         func transportReady(_ transport: any StreamTransport, failed: Bool) {
             if failed { return refuse(transport.takeError().map { "\($0)" } ?? "connection failed") }
-            while transport.isReadable, handshake == nil {
+            while transport.isReadable, handshake == nil, !isWaiting {
                 let scratch = gate.loop.scratch
                 // The whole first record at most: what follows it is read by the handshake.
                 scratch.vectors[0] = iovec(
@@ -143,7 +188,8 @@ final class Gate: AcceptHandler {
             guard length <= Gate.maximumFirstRecordBytes else {
                 return refuse("not a node: a first record of \(length) bytes")
             }
-            begin()
+            isWaiting = true
+            gate.enqueue(self)
         }
 
         private static func guess(_ bytes: [UInt8]) -> String {
@@ -155,7 +201,8 @@ final class Gate: AcceptHandler {
             return "first byte 0x" + String(bytes[0], radix: 16)
         }
 
-        private func begin() {
+        func begin() {
+            guard !isGone else { return }
             gate.loop.cancel(timer)
             timer = nil
             let gate = gate
@@ -176,6 +223,10 @@ final class Gate: AcceptHandler {
         private func finished(_ result: Result<SecuredConnection, HandshakeFailure>) {
             switch result {
             case .failure(let failure):
+                if failure.cause == .unknownCredential, gate.isHeldOff() {
+                    gate.refused(.logins)
+                    return gate.left(self, failure: "too many logins with this credential", isInnocent: true)
+                }
                 switch failure.cause {
                 case .wrongCredential: gate.refused(.wrongCredential)
                 case .unknownCredential: gate.refused(.unknownNode)
@@ -183,12 +234,14 @@ final class Gate: AcceptHandler {
                 }
                 gate.left(self, failure: failure.description)
             case .success(let connection):
+                gate.share.spend(TurnCost.login)
                 gate.left(self, failure: nil)
                 gate.admitted(connection, address)
             }
         }
 
         private func refuse(_ reason: String) {
+            isGone = true
             gate.loop.cancel(timer)
             transport.close()
             gate.left(self, failure: reason)

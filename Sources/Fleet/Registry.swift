@@ -35,27 +35,51 @@ package final class Registry {
     private struct Entry {
         let admission: Admission
         let peer: Peer
+        var logins = LoginBudget()
+    }
+
+    /// What one credential may log in: each login replaces a link, and costs rows, lines in the log and entries in the audit. Only those that
+    /// have proved themselves count, so nobody who merely knows the identity can keep the node out.
+    private struct LoginBudget {
+        private static let burst: UInt64 = 60
+        private static let each: UInt64 = 1_000_000_000
+        private var spentUntil: UInt64 = 0
+
+        func allows(now: UInt64) -> Bool { spentUntil <= now + (Self.burst - 1) * Self.each }
+        mutating func spend(now: UInt64) { spentUntil = max(spentUntil, now) + Self.each }
     }
 
     private var entries: [[UInt8]: Entry] = [:]
     private var identities: [ObjectIdentifier: [[UInt8]]] = [:]
+    /// The last identity that was asked for is one that may log in again only later.
+    private(set) var heldOff = false
 
     package init() {}
 
     /// Makes `admissions` the credentials with which one logs in as `peer`: several, or none.
     package func setAdmissions(_ admissions: [Admission], of peer: Peer) {
-        for identity in identities[ObjectIdentifier(peer)] ?? [] { entries[identity] = nil }
+        let before = (identities[ObjectIdentifier(peer)] ?? []).map { ($0, entries.removeValue(forKey: $0)) }
         identities[ObjectIdentifier(peer)] = admissions.isEmpty ? nil : admissions.map(\.identity)
-        for admission in admissions { entries[admission.identity] = Entry(admission: admission, peer: peer) }
+        for admission in admissions {
+            var entry = Entry(admission: admission, peer: peer)
+            if let same = before.first(where: { $0.0 == admission.identity })?.1 {
+                entry.logins = same.logins
+            }
+            entries[admission.identity] = entry
+        }
     }
 
-    func psk(for identity: UnsafeRawBufferPointer) -> [UInt8]? {
+    func psk(for identity: UnsafeRawBufferPointer, now: UInt64) -> [UInt8]? {
+        heldOff = false
         // 16 bytes; anything longer is not worth a copy.
         guard identity.count == 16, let entry = entries[[UInt8](identity)], entry.admission.isValidNow else {
             return nil
         }
-        return entry.admission.psk
+        heldOff = !entry.logins.allows(now: now)
+        return heldOff ? nil : entry.admission.psk
     }
+
+    func loggedIn(_ identity: [UInt8], now: UInt64) { entries[identity]?.logins.spend(now: now) }
 
     /// The node that has proved `identity` and signs with `publicKey`.
     func peer(identity: [UInt8]?, publicKey: [UInt8]) -> Peer? {

@@ -60,7 +60,9 @@ package final class Server {
         hello.programVersion = programVersion
         let context: TLSContext
         do throws(TLSFailure) {
-            context = try TLSContext.server { [registry] identity in registry.psk(for: identity) }
+            context = try TLSContext.server { [registry, unowned loop] identity in
+                registry.psk(for: identity, now: loop.now)
+            }
         } catch {
             throw ServerFailure(description: "TLS: \(error)")
         }
@@ -72,6 +74,7 @@ package final class Server {
                     ? "the node's signing key is not the one on record" : nil
             },
             admitted: { [weak self] connection, address in self?.admitted(connection, address) },
+            isHeldOff: { [registry] in registry.heldOff },
             refused: { [weak self] in self?.onRefused?($0) })
         self.gate = gate
         do throws(SystemError) {
@@ -86,8 +89,11 @@ package final class Server {
         else {
             return connection.transport.close()
         }
+        registry.loggedIn(connection.identity ?? [], now: loop.now)
         onAdmitted?(peer, connection.identity ?? [], connection.hello, address)
-        peer.adopt(connection.transport, records: connection.records, role: .accepter)
+        peer.adopt(
+            connection.transport, records: connection.records, role: .accepter,
+            features: connection.hello.features)
     }
 
     /// Takes no more connections, asks the nodes to come back later, lets sub-connections end for `drain` nanoseconds,

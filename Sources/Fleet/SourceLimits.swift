@@ -2,12 +2,12 @@ import Reactor
 
 /// Who may stand at the gate. As OpenSSH's MaxStartups and PerSourcePenalties: some are turned away at random before there
 /// are too many, no source has more than its share, and one that keeps failing waits.
-struct SourceLimits {
+package struct SourceLimits {
     /// From this many on, some are turned away; at the second number, all.
-    private static let crowded = 256
-    private static let full = 512
+    package static let crowded = 256
+    package static let full = 512
     private static let firstDropShare = 0.3
-    private static let maximumSources = 4_096
+    package static let maximumSources = 4_096
     /// Each failure costs a second; up to here a source is still heard.
     private static let penaltyLimit: UInt64 = 15_000_000_000
     private static let penaltyEach: UInt64 = 1_000_000_000
@@ -27,14 +27,15 @@ struct SourceLimits {
 
     private let maximumPerSource: Int
     private var sources: [Source: Record] = [:]
+    package var knownSources: Int { sources.count }
     private var waiting = 0
 
-    init(maximumPerSource: Int) {
+    package init(maximumPerSource: Int) {
         self.maximumPerSource = maximumPerSource
     }
 
     /// Nil, or why this one is not let in. One that is let in is to be reported with `left`.
-    mutating func enter(_ address: SocketAddress, now: UInt64) -> String? {
+    package mutating func enter(_ address: SocketAddress, now: UInt64) -> String? {
         if waiting >= Self.full { return "too many connections are being authenticated" }
         if waiting >= Self.crowded {
             let share = Double(waiting - Self.crowded) / Double(Self.full - Self.crowded)
@@ -55,7 +56,7 @@ struct SourceLimits {
         return nil
     }
 
-    mutating func left(_ address: SocketAddress, failed: Bool, now: UInt64) {
+    package mutating func left(_ address: SocketAddress, failed: Bool, now: UInt64) {
         waiting -= 1
         let source = Source(family: address.family, network: address.high)
         guard var record = sources[source] else { return }

@@ -80,6 +80,9 @@ package struct FrameReader {
         self.record = record
     }
 
+    /// What has not been taken.
+    package var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: record[position...]) }
+
     /// The next frame, or nil at the record's end. Only kind, scope and length are checked here.
     package mutating func next() throws(Violation) -> Frame? {
         let rest = record.count - position

@@ -78,7 +78,9 @@ extension Multiplexer {
         guard !isOurs(id) else { throw .wrongOpener }
         guard !hasReceivedGoAway else { throw .openAfterGoAway }
         // Slots are taken one after the other, so the table grows with what is used and not with a number on the wire.
-        guard id.slot < maximumStreams, id.slot <= theirSlotsUsed else { throw .slotBeyondTable }
+        guard id.slot < max(maximumStreams, Self.mostSlots), id.slot <= theirSlotsUsed else {
+            throw .slotBeyondTable
+        }
         let index = id.slot * 2 + 1
         unpark(index)
         if index < states.count {

@@ -71,6 +71,8 @@ package final class Multiplexer {
     /// The latest `now` that a caller gave; windows that are returned in `poll` are timed by it.
     var lastNow: UInt64 = 0
 
+    /// Of an opener that takes more streams than this end serves: those beyond are closed, not a violation.
+    static let mostSlots = 16_384
     package static let maximumControlBytes = 1 << 20
     /// A control message is cut into pieces no smaller than this, but for its last; smaller ones count as messages.
     static let smallestPieceBytes = 1_024

@@ -19,6 +19,8 @@ package enum CloseReason: UInt8, CaseIterable, Sendable, CustomStringConvertible
     case nodeAway = 17
     /// The server could not write that it was opened.
     case notRecorded = 18
+    /// The mapping leads to its own listener. Said only to an end that knows it.
+    case loop = 19
 
     /// What happened to the socket itself, behind all that it had said; the others are somebody's decision, and take effect at once.
     package var isSaidBySocket: Bool { self == .clientReset || self == .targetReset }
@@ -43,6 +45,7 @@ package enum CloseReason: UInt8, CaseIterable, Sendable, CustomStringConvertible
         case .killed: "killed"
         case .nodeAway: "node-away"
         case .notRecorded: "not-recorded"
+        case .loop: "loop"
         }
     }
 }

@@ -1,5 +1,5 @@
 /// Where a client connected from, as OPEN carries it. All zero for a Unix-domain client.
-package struct ClientAddress: Equatable, Sendable {
+package struct ClientAddress: Hashable, Sendable {
     package enum Family: UInt8, Sendable {
         case none = 0
         case ipv4 = 4

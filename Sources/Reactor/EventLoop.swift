@@ -22,6 +22,12 @@ package final class EventLoop {
     private var firstWork: [any TurnWork] = []
     private var isStopped = false
     private var load = TurnLoad.light
+    /// Turns begun so far.
+    package private(set) var turns: UInt64 = 0
+    /// When more than one last had work at a turn's end.
+    private var lastShared: UInt64 = 0
+    /// Who waits for another program's turn is still there.
+    private static let sharedLinger: UInt64 = 10_000_000
 
     /// A loop on the system's sockets and clock. `wrap` may put something between the loop and its network.
     package convenience init(wrap: (SystemNetwork) -> any Network = { $0 }) throws(SystemError) {
@@ -58,6 +64,7 @@ package final class EventLoop {
         let deadline: UInt64? = isIdle ? timers.nextDeadline : 0
         poller.wait(deadline: deadline, after: load)
         load = .light
+        turns &+= 1
         now = poller.now()
         poller.dispatch()
         mailbox.drain(into: self)
@@ -65,12 +72,16 @@ package final class EventLoop {
         for place in firstWork.indices { firstWork[place].turnEnds() }
         firstWork.removeAll(keepingCapacity: true)
         swap(&turnWork, &running)
+        if running.count > 1 { lastShared = now }
         for place in running.indices { running[place].turnEnds() }
         running.removeAll(keepingCapacity: true)
     }
 
     /// This turn was no lighter than that.
     package func carried(_ load: TurnLoad) { self.load = max(self.load, load) }
+
+    /// Several have had work at a turn's end lately: nobody may make the others wait for more than its share of a turn.
+    package var isShared: Bool { now - min(lastShared, now) < Self.sharedLinger }
 
     /// Calls `work.turnEnds()` at the end of this turn; during the turn's end, at that of the next, which then does not
     /// wait. The caller sees to it that the same work is not added twice.

@@ -86,7 +86,8 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     }
 
     func ready(_ events: Readiness) {
-        for _ in 0..<Self.acceptsPerWake where descriptor >= 0 && !isPaused {
+        for _ in 0..<Self.acceptsPerWake {
+            guard descriptor >= 0, !isPaused, handler.mayAccept else { return }
             var storage = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             let accepted = withUnsafeMutablePointer(to: &storage) {
@@ -95,9 +96,10 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
                         descriptor, $0, &length, Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue))
                 }
             }
-            if accepted >= network.descriptorBudget {
+            if accepted >= (isForLinks ? network.linkBudget : network.descriptorBudget) {
+                // A reset, as of a port that cannot serve it: linger 0 is the listener's.
                 Glibc.close(accepted)
-                pause(SystemError(EMFILE))
+                pause(SystemError(EMFILE), turnedAway: 1)
                 continue
             }
             if accepted >= 0 {
@@ -112,20 +114,21 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
             }
             switch errno {
             case EAGAIN: return
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM: pause(SystemError())
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                let error = SystemError()
+                pause(error, turnedAway: network.sendOneAway(from: descriptor))
             // The connection died before it was accepted, or the network had a word about it (accept(2)): next.
             default: continue
             }
         }
     }
 
-    /// Without descriptors the backlog would be announced for ever. One client is sent away so that it sees an answer,
+    /// Without descriptors the backlog would be announced for ever. One client has been sent away so that it sees an answer;
     /// then the listener rests.
-    private func pause(_ error: SystemError) {
-        network.sendOneAway(from: descriptor)
+    private func pause(_ error: SystemError, turnedAway: Int) {
         isPaused = true
         poller.remove(descriptor)
-        handler.acceptPaused(error)
+        handler.acceptPaused(error, turnedAway: turnedAway)
         resume = network.loop?.schedule(after: Self.pauseNanoseconds) { [weak self] in
             guard let self, descriptor >= 0 else { return }
             isPaused = false

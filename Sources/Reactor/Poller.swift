@@ -60,6 +60,10 @@ package final class EpollPoller: Poller {
     private let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: EpollPoller.batch)
     private var found = 0
     private var window = PollingWindow()
+    /// Descriptors that are watched, and the most that others seemed to have: the lowest number that is free is given, so all below a new one
+    /// are in use.
+    package private(set) var watched = 0
+    package private(set) var elsewhere = 0
     /// When the last wait ended.
     private var wokeAt: UInt64 = 0
     /// How often it has looked for events before sleeping.
@@ -167,6 +171,8 @@ package final class EpollPoller: Poller {
     package func add(_ number: Int32, _ handler: any ReadinessHandler, _ interest: Interest) {
         let place = Int(number)
         while slots.count <= place { slots.append(Slot()) }
+        elsewhere = max(elsewhere, place - watched)
+        watched += 1
         slots[place].handler = handler
         slots[place].generation &+= 1
         control(EPOLL_CTL_ADD, number, interest)
@@ -186,6 +192,7 @@ package final class EpollPoller: Poller {
     /// The descriptor is about to be closed, which ends its watching too; events of this turn that are not handled yet are
     /// dropped.
     package func forget(_ number: Int32) {
+        watched -= 1
         slots[Int(number)].handler = nil
         slots[Int(number)].generation &+= 1
     }

@@ -253,6 +253,10 @@ package final class StreamSocket: StreamTransport, ReadinessHandler {
         return Self.state(of: own, towards: other)
     }
 
+    package var localAddress: SocketAddress? {
+        Self.address(of: descriptor, getsockname)
+    }
+
     package var pathSilence: UInt64? {
         guard let info = information, info.tcpi_unacked > 0 else { return nil }
         return UInt64(min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv)) * 1_000_000

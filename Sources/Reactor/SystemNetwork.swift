@@ -11,6 +11,8 @@ package final class SystemNetwork: Network {
     /// Descriptors are given out lowest first, so the number of a new one says how many are open. The last tenth is kept
     /// for links, dials and files: clients are not accepted into it.
     let descriptorBudget: Int32
+    /// Links are, into half of it.
+    let linkBudget: Int32
     /// Connections from this descriptor on are a crowd's: `ReceiveBuffer`.
     package var crowdDescriptor = ReceiveBuffer.crowdDescriptor
 
@@ -27,6 +29,7 @@ package final class SystemNetwork: Network {
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         descriptorBudget = Int32(clamping: limit.rlim_cur / 10 * 9)
+        linkBudget = Int32(clamping: limit.rlim_cur / 20 * 19)
     }
 
     deinit {
@@ -94,12 +97,16 @@ package final class SystemNetwork: Network {
         }
     }
 
-    func sendOneAway(from listener: Int32) {
-        guard spare >= 0 else { return }
+    package var freeDescriptors: Int { max(Int(descriptorBudget) - poller.watched - poller.elsewhere, 0) }
+
+    /// How many were. It sees a reset: linger 0 is the listener's.
+    func sendOneAway(from listener: Int32) -> Int {
+        guard spare >= 0 else { return 0 }
         close(spare)
         let client = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
         if client >= 0 { close(client) }
         spare = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        return client >= 0 ? 1 : 0
     }
 }
 

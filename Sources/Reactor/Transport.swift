@@ -45,6 +45,8 @@ package protocol StreamTransport: AnyObject {
     /// What TCP makes of a connection to a free port of this machine, if that port is the one it is given itself: all that is sent comes
     /// back.
     func isConnectedToItself(at address: SocketAddress) -> Bool
+    /// Asks the system each time.
+    var localAddress: SocketAddress? { get }
     /// Nanoseconds since anything came from the other end's system, answers to the kernel's probes included, if it has still to
     /// acknowledge something: then the path is silent, and not the other program. Nil: it has acknowledged all.
     var pathSilence: UInt64? { get }
@@ -70,6 +72,7 @@ package protocol StreamTransport: AnyObject {
 extension StreamTransport {
     package var unacknowledgedBytes: Int { 0 }
     package func isConnectedToItself(at address: SocketAddress) -> Bool { false }
+    package var localAddress: SocketAddress? { nil }
     package var pathSilence: UInt64? { nil }
     package var congestionControl: String? { nil }
     package func tuneForDistance(roundTripMicroseconds: UInt32) {}
@@ -81,9 +84,15 @@ extension StreamTransport {
 }
 
 package protocol AcceptHandler: AnyObject {
+    /// False: clients wait in the backlog until the next turn, when it is asked again.
+    var mayAccept: Bool { get }
     func accepted(_ transport: any StreamTransport, from client: SocketAddress)
-    /// Accepting is impossible for now (descriptors or memory); it goes on by itself after 100 ms.
-    func acceptPaused(_ error: SystemError)
+    /// Accepting is impossible for now (descriptors or memory); it goes on by itself after 100 ms. So many were reset.
+    func acceptPaused(_ error: SystemError, turnedAway: Int)
+}
+
+extension AcceptHandler {
+    package var mayAccept: Bool { true }
 }
 
 /// A bound, listening socket.
@@ -137,6 +146,8 @@ package struct Found: Equatable {
 
 /// The world outside: what a loop may listen on and dial.
 package protocol Network: AnyObject {
+    /// How many more connections there may be. A tenth of the descriptors is kept for links, files and the control socket.
+    var freeDescriptors: Int { get }
     func listen(
         on address: SocketAddress, onlyIPv6: Bool, handler: any AcceptHandler
     ) -> Result<any ListeningTransport, SystemError>
@@ -146,4 +157,8 @@ package protocol Network: AnyObject {
     /// Looks a name up off the loop, and calls back on it; what is known already is said before this returns. At most 64 addresses of
     /// each family, in the system's order of preference. Asked for both families it may call twice: see `Found`.
     func resolve(_ name: Name, completion: @escaping (Found) -> Void)
+}
+
+extension Network {
+    package var freeDescriptors: Int { 1 << 20 }
 }

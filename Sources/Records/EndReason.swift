@@ -24,6 +24,8 @@ package enum EndReason: String, CaseIterable, Codable, Sendable {
     case notRecorded = "not-recorded"
     /// The server ended without closing it; what is known of it was found at the next start.
     case serverCrash = "server-crash"
+    /// The mapping leads to its own listener.
+    case loop
 
     package enum Side: String, Codable, Sendable {
         case client, target, server, node, `operator`, link
@@ -35,7 +37,7 @@ package enum EndReason: String, CaseIterable, Codable, Sendable {
         case .targetEOF, .targetReset, .targetRefused, .targetTimeout, .targetUnreachable: .target
         case .idle, .limit, .serverStop, .notRecorded, .serverCrash: .server
         case .notAllowed, .nodeStop: .node
-        case .revoked, .mappingRemoved, .killed: .operator
+        case .revoked, .mappingRemoved, .killed, .loop: .operator
         case .linkLost, .nodeAway: .link
         }
     }
@@ -58,6 +60,16 @@ package enum Refusal: String, CaseIterable, Codable, Sendable {
     case nodeAway = "node-away"
     case targetRefused = "target-refused"
     case notRecorded = "not-recorded"
+    /// One client's address, one mapping or one node has its share.
+    case clientShare = "client-share"
+    case mappingShare = "mapping-share"
+    case nodeShare = "node-share"
+    /// The program has none left.
+    case descriptors
+    /// The mapping leads to its own listener.
+    case loop
+    /// The same credential, again and again.
+    case logins
 
     /// In the slot file; new cases come last.
     var index: Int { Self.allCases.firstIndex(of: self) ?? 0 }

@@ -3,11 +3,14 @@
 struct RecordInput: ~Copyable {
     /// Not taken yet. The memory is the caller's.
     private(set) var fed = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Where `fed` lies, if it is a copy.
+    private var kept: UnsafeMutableRawBufferPointer?
     private var partial: UnsafeMutableRawBufferPointer?
     private var partialCount = 0
 
     deinit {
         partial?.deallocate()
+        kept?.deallocate()
     }
 
     enum Next {
@@ -19,7 +22,19 @@ struct RecordInput: ~Copyable {
 
     mutating func feed(_ bytes: UnsafeRawBufferPointer) {
         precondition(fed.isEmpty, "feeding before the last input was taken")
+        kept?.deallocate()
+        kept = nil
         fed = bytes
+    }
+
+    /// What has not been taken outlives the caller's memory. False if that is nothing.
+    mutating func keep() -> Bool {
+        if fed.isEmpty || kept != nil { return !fed.isEmpty }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: fed.count, alignment: 16)
+        copy.copyMemory(from: fed)
+        kept = copy
+        fed = UnsafeRawBufferPointer(copy)
+        return true
     }
 
     mutating func drop() {

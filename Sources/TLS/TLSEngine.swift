@@ -86,6 +86,10 @@ package final class TLSEngine {
         if protection == nil { input.feed(ciphertext) } else { protection!.input.feed(ciphertext) }
     }
 
+    /// The memory that was fed may go although `read` has not answered `.wantsInput`: the rest of it is read later, before anything
+    /// else is fed. False if there is no rest.
+    package func keepInput() -> Bool { failure == nil && !isClosedByPeer && protection?.input.keep() == true }
+
     /// Goes as far as the input reaches.
     package func handshake() -> HandshakeProgress {
         if let failure { return .failed(failure) }

@@ -134,7 +134,9 @@ package final class Connector {
         case .failure(let failure): retry("handshake-failed", address, "reason", failure.description)
         case .success(let connection):
             upSince = loop.now
-            peer.adopt(connection.transport, records: connection.records, role: .dialer)
+            peer.adopt(
+                connection.transport, records: connection.records, role: .dialer,
+                features: connection.hello.features)
         }
     }
 

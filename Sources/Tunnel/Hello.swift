@@ -16,7 +16,9 @@ package struct Hello: Equatable, Sendable {
 
     package var leastVersion = Hello.versions.lowerBound
     package var greatestVersion = Hello.versions.upperBound
-    package var features: UInt32 = 0
+    package var features: UInt32 = Self.namesLoops
+    /// It understands that a stream was closed because its mapping leads to itself.
+    package static let namesLoops: UInt32 = 1
     package var publicKey: [UInt8]
     package var programVersion = ""
     package var system = ""

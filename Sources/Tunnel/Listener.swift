@@ -98,11 +98,14 @@ final class Listener: AcceptHandler {
 
     var description: String { "\(endpoint)" }
 
+    var mayAccept: Bool { peer.mayAccept }
+
     func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
         peer.accepted(transport, from: client, by: part)
     }
 
-    func acceptPaused(_ error: SystemError) {
+    func acceptPaused(_ error: SystemError, turnedAway: Int) {
+        if turnedAway > 0 { peer.refuse(.descriptors, turnedAway, mapping: part.id, client: "-") }
         Log.limited(
             .warn, "accept-paused", key: "\(part.id)", ("mapping", part.id), ("listen", description),
             ("error", error))

@@ -7,19 +7,28 @@ import TLS
 // What arrives on a link, up to the sub-connections.
 extension MainLink {
     func receive(most: Int) {
-        guard transport.isReadable, output.count < Self.outputLimit || isBroken else { return }
+        guard output.count < Self.outputLimit || isBroken, !share.incoming.isSpent else { return }
+        if isHeldBack, !isClosing {
+            takeRecords()
+            guard !isHeldBack, !isOver, !share.incoming.isSpent else { return }
+        }
+        guard transport.isReadable else { return }
         let scratch = loop.scratch
-        scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: most)
+        scratch.vectors[0] = iovec(iov_base: scratch.input.baseAddress, iov_len: min(most, readBytes))
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
         case .bytes(let count):
             lastHeard = loop.now
             moved(count)
+            share.incoming.spend(TurnCost.call + TurnCost.bytes(count))
             guard !isClosing else {
                 drainedAfterClose += count
                 return
             }
             records.feed(UnsafeRawBufferPointer(rebasing: scratch.input[..<count]))
             takeRecords()
+            // What is held back is copied: who needs that gets less at a time.
+            readBytes =
+                isHeldBack ? max(readBytes / 2, Self.leastReadBytes) : min(readBytes * 2, Scratch.bytes)
         case .wouldBlock: return
         case .end:
             if isClosing { return end(closeEnd) }
@@ -43,8 +52,9 @@ extension MainLink {
     }
 
     /// Opens records into the plain scratch, one behind the other, and gathers runs of DATA of one stream, so that a
-    /// socket gets them in one system call.
+    /// socket gets them in one system call. Stops when the node has had its share of the turn, and goes on there.
     func takeRecords() {
+        isHeldBack = false
         let plain = loop.scratch.plain
         var offset = 0
         var run = Run(vectors: loop.scratch.run)
@@ -53,14 +63,18 @@ extension MainLink {
                 run.deliver()
                 offset = 0
             }
-            switch records.read(
-                into: UnsafeMutableRawBufferPointer(rebasing: plain[offset..<offset + Frame.maximumBytes]))
-            {
+            let room = UnsafeMutableRawBufferPointer(rebasing: plain[offset..<offset + Frame.maximumBytes])
+            switch heldFrames.isEmpty ? records.read(into: room) : takeHeldFrames(into: room) {
             case .bytes(let count):
                 do throws(Violation) {
-                    try takeFrames(UnsafeRawBufferPointer(rebasing: plain[offset..<offset + count]), &run)
+                    try takeFrames(UnsafeRawBufferPointer(rebasing: room[..<count]), &run)
                 } catch {
                     return violated(error)
+                }
+                if share.incoming.isSpent, !isOver, records.keepInput() || !heldFrames.isEmpty {
+                    run.deliver()
+                    isHeldBack = true
+                    return schedule()
                 }
                 offset += (count + 15) & ~15
             case .wantsInput:
@@ -78,14 +92,22 @@ extension MainLink {
         }
     }
 
+    private func takeHeldFrames(into room: UnsafeMutableRawBufferPointer) -> TLSEngine.ReadResult {
+        room.copyBytes(from: heldFrames)
+        defer { heldFrames = [] }
+        return .bytes(heldFrames.count)
+    }
+
     private func takeFrames(_ record: UnsafeRawBufferPointer, _ run: inout Run) throws(Violation) {
         var reader = FrameReader(record)
-        while let frame = try reader.next() {
+        while !share.incoming.isSpent, let frame = try reader.next() {
+            share.incoming.spend(TurnCost.frame)
             let event = try multiplexer.receive(frame, now: loop.now)
             if case .data(let id, let bytes) = event {
                 hasReceivedData = true
                 if run.sub?.stream != id || run.isFull {
                     run.deliver()
+                    share.incoming.spend(TurnCost.call)
                     guard let sub = find(id) else {
                         consumed(id, bytes.count)
                         continue
@@ -100,6 +122,7 @@ extension MainLink {
             try handle(event)
             if isOver { return }
         }
+        if !reader.rest.isEmpty { heldFrames = [UInt8](reader.rest) }
         // PONG, or credit to return.
         if multiplexer.hasPending { schedule() }
     }
@@ -107,15 +130,21 @@ extension MainLink {
     private func handle(_ event: Event) throws(Violation) {
         switch event {
         case .none, .data: break
-        case .opened(let id, let mapping, let client): try opened(id, mapping, client)
+        case .opened(let id, let mapping, let client):
+            share.incoming.spend(TurnCost.stream)
+            try opened(id, mapping, client)
         case .accepted: break
         case .writable(let id): find(id)?.readIfPossible()
         case .linkWritable: for sub in subConnections { sub?.readIfPossible() }
         case .finished(let id): find(id)?.linkEnded()
         case .closed(let id, let reason):
             find(id)?.aborted(peer.hasAuthority ? reason.asSaidByNode : reason)
-        case .refused(let mapping, let reason): peer.recorder?.refused(reason, mapping: mapping, of: peer)
-        case .control(let message): try peer.received(message, on: self)
+        case .refused(let mapping, let reason):
+            share.incoming.spend(TurnCost.refusal)
+            peer.recorder?.refused(reason == .limit ? .limit : .nodeAway, 1, mapping: mapping, of: peer)
+        case .control(let message):
+            share.incoming.spend(TurnCost.control(message.count))
+            try peer.received(message, on: self)
         case .tally(let id, let fromSocket, let toSocket): tallied(id, fromSocket, toSocket)
         case .pong:
             answered()
@@ -129,15 +158,20 @@ extension MainLink {
 
     private func opened(_ id: StreamID, _ mapping: UInt32, _ client: ClientAddress) throws(Violation) {
         let target = try peer.target(of: mapping)
-        let refusal: CloseReason? = target == nil || isClosing ? .mappingRemoved : nil
+        var refusal: RefusalCause? = target == nil || isClosing ? .mappingRemoved : nil
+        if refusal == nil, peer.isLoop(client, mapping) { refusal = .loop }
+        if refusal == nil {
+            refusal = peer.objection(
+                to: client, mapping: mapping, isOurs: false, streams: multiplexer.theirStreams - 1)
+        }
         var record: (any SubConnectionRecord)?
         if refusal == nil { record = peer.recorder?.opening(mapping: mapping, client: client, of: peer) }
         let new = SubConnection(dialing: id, mapping: mapping, client: client, record: record, link: self)
         insert(new)
         guard let target, refusal == nil, record != nil || peer.recorder == nil else {
-            let reason = refusal ?? .notRecorded
-            peer.recorder?.refused(reason, mapping: mapping, of: peer)
-            return new.abort(reason)
+            let cause = refusal ?? .notRecorded
+            peer.refuse(cause, mapping: mapping, client: client.text)
+            return new.abort(cause.closeReason)
         }
         if settings.isVerbose {
             Log.info(
@@ -184,7 +218,7 @@ extension CloseReason {
         switch self {
         case .clientReset, .targetReset, .targetRefused, .targetTimeout, .targetUnreachable, .notAllowed,
             .idle,
-            .limit, .linkLost, .nodeStop, .nodeAway:
+            .limit, .linkLost, .nodeStop, .nodeAway, .loop:
             self
         case .clientEOF, .targetEOF, .revoked, .mappingRemoved, .serverStop, .killed, .notRecorded: .nodeStop
         }

@@ -28,7 +28,9 @@ extension MainLink {
         let queueBytes = queueBytes(most: most)
         readSparse(&stage, queueBytes: queueBytes)
         var bulkTurns = bulk.count
-        while bulkTurns > 0, output.count < queueBytes, stage.failure == nil, let sub = bulk.popFirst() {
+        while bulkTurns > 0, output.count < queueBytes, stage.failure == nil, !share.outgoing.isSpent,
+            let sub = bulk.popFirst()
+        {
             sub.isInReadyList = false
             readTurn(of: sub, &stage, room: max(queueBytes - output.count, Self.sparseQuantum))
             if !sub.isCut { bulkTurns -= 1 }
@@ -42,7 +44,9 @@ extension MainLink {
 
     /// Who fills a whole record has a turn with the others instead.
     private func readSparse(_ stage: inout RecordStage, queueBytes: Int) {
-        while output.count < queueBytes, stage.failure == nil, let sub = sparse.popFirst() {
+        while output.count < queueBytes, stage.failure == nil, !share.outgoing.isSpent,
+            let sub = sparse.popFirst()
+        {
             sub.isInReadyList = false
             let hasMore = sub.read(into: &stage, limit: Self.sparseQuantum)
             sub.allowance = max(sub.allowance, -Self.sparseQuantum)

@@ -15,7 +15,11 @@ package final class MainLink: TransportHandler, TurnWork {
     let settings: TunnelSettings
     package let multiplexer: Multiplexer
     unowned let peer: Peer
+    /// The peer's.
+    let share: NodeShare
     package let remoteAddress: SocketAddress?
+    /// What the other end knows.
+    let features: UInt32
     let transport: any StreamTransport
     let records: any RecordLayer
     /// The records' own.
@@ -62,6 +66,13 @@ package final class MainLink: TransportHandler, TurnWork {
     var patience: UInt64 = 0
     var closeTimer: LoopTimer?
     var drainedAfterClose = 0
+    /// The node has had its share of the turn: what came has not all been taken, and nothing more is read.
+    var isHeldBack = false
+    /// Behind what was taken of a record.
+    var heldFrames: [UInt8] = []
+    /// At a time: a link that is held back gets less.
+    var readBytes = Scratch.bytes
+    static let leastReadBytes = 16 << 10
     var goAwayReceived: GoAwayReason?
     var closeEnd = LinkEnd(word: .closed, detail: "")
     var hasSaidGoodbye = false
@@ -84,13 +95,15 @@ package final class MainLink: TransportHandler, TurnWork {
     static let outputLimit = 4 << 20
 
     init(
-        transport: any StreamTransport, records: any RecordLayer, role: Role, peer: Peer,
+        transport: any StreamTransport, records: any RecordLayer, role: Role, features: UInt32, peer: Peer,
         settings: TunnelSettings
     ) {
+        self.features = features
         self.transport = transport
         self.records = records
         output = records.output
         self.peer = peer
+        share = peer.share
         self.settings = settings
         loop = peer.loop
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
@@ -122,9 +135,14 @@ package final class MainLink: TransportHandler, TurnWork {
     // MARK: Opening and ending sub-connections
 
     /// Joins an accepted client to a new stream. Nil, or why it cannot.
-    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> CloseReason? {
+    func open(_ client: any StreamTransport, from address: SocketAddress, mapping: UInt32) -> RefusalCause? {
         guard canOpen else { return .limit }
         let place = ClientAddress(address)
+        if let cause = peer.objection(
+            to: place, mapping: mapping, isOurs: true, streams: multiplexer.ourStreams)
+        {
+            return cause
+        }
         var record: (any SubConnectionRecord)?
         if let recorder = peer.recorder {
             record = recorder.opening(mapping: mapping, client: place, of: peer)
@@ -170,6 +188,8 @@ package final class MainLink: TransportHandler, TurnWork {
         } else {
             lingering[sub.stream.rawValue] = nil
         }
+        peer.shares.giveBack(shareholder(sub), mapping: sub.mapping)
+        if let place = sub.ownEnd { peer.forgetDial(from: place) }
         // The end with the authority keeps the records; it has two counts of each.
         if !peer.hasAuthority, !isOver {
             multiplexer.tally(sub.stream, fromSocket: fromSocket, toSocket: toSocket)
@@ -227,7 +247,17 @@ package final class MainLink: TransportHandler, TurnWork {
         id.slot * 2 + (multiplexer.isOurs(id) ? 0 : 1)
     }
 
+    /// As the other end knows it.
+    func understood(_ reason: CloseReason) -> CloseReason {
+        reason == .loop && features & Hello.namesLoops == 0 ? .limit : reason
+    }
+
+    private func shareholder(_ sub: SubConnection) -> Shares.Client {
+        Shares.Client(sub.client, isOurs: multiplexer.isOurs(sub.stream))
+    }
+
     func insert(_ sub: SubConnection) {
+        peer.shares.take(shareholder(sub), mapping: sub.mapping)
         let place = place(of: sub.stream)
         while subConnections.count <= place { subConnections.append(nil) }
         if let earlier = subConnections[place] { linger(earlier) }
@@ -283,6 +313,7 @@ package final class MainLink: TransportHandler, TurnWork {
         isScheduled = false
         guard !isOver else { return }
         defer { tellStreams() }
+        share.begin(loop)
         isTalking = talk.isOn(now: loop.now)
         movedBytes = 0
         multiplexer.leastRoundTripNanoseconds = isTalking ? 0 : Self.leastRoundTrip
@@ -306,7 +337,7 @@ package final class MainLink: TransportHandler, TurnWork {
         if isClosing { return finishClosing() }
         if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
         let canRead = transport.isReadable && (output.count < Self.outputLimit || isBroken)
-        if canRead || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
+        if canRead || isHeldBack || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
     }
 
     /// For the loop, whose next wait depends on it.

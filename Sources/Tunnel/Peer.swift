@@ -22,6 +22,10 @@ package final class Peer {
     /// What the other end may make this one dial or bind; nil: anything.
     package let allow: AllowList?
     package let settings: TunnelSettings
+    let share = NodeShare()
+    var shares = Shares()
+    /// Where dials of this end stand that may lead back to it.
+    var dials: [ClientAddress: SubConnection] = [:]
     /// Hears of each change of a listening part, at either end. (The end with the authority hears of both ends' parts.)
     package var onListenerState: ((_ mapping: UInt32, ListenerState) -> Void)?
     /// Hears that the other end has answered a plan: it runs that revision, and its listeners are as `listenerStates` says.
@@ -184,18 +188,17 @@ package final class Peer {
 
     /// A client has connected to a listener of this end.
     func accepted(_ client: any StreamTransport, from address: SocketAddress, by part: Part) {
+        share.outgoing.spend(TurnCost.refusal)
         let isReady = hasAuthority || hasPlan
         // A full link is the limit; no link, or one that is being given up, means that nobody is there.
-        var reason: CloseReason = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
+        var cause: RefusalCause = link?.isClosing == false && isReady && !isStopping ? .limit : .nodeAway
         if isReady, announce(part.id), let link {
-            guard let refusal = link.open(client, from: address, mapping: part.id) else { return }
-            if reason == .limit { reason = refusal }
+            guard let refusal = link.open(client, from: address, mapping: part.id) else {
+                return share.outgoing.spend(TurnCost.stream - TurnCost.refusal)
+            }
+            if cause == .limit { cause = refusal }
         }
-        recorder?.refused(reason, mapping: part.id, of: self)
-        Log.limited(
-            .warn, "sub-connection-refused", key: "\(name) \(part.id) \(reason)", ("mapping", part.id),
-            ("node", name),
-            ("client", address), ("reason", reason))
+        refuse(cause, mapping: part.id, client: "\(address)")
         client.reset()
     }
 
@@ -221,8 +224,13 @@ package final class Peer {
     package var openStreams: Int { links.reduce(0) { $0 + $1.openStreams } }
 
     /// Takes an authenticated connection as the new main link. One that was up is told that it has been replaced.
-    package func adopt(_ transport: any StreamTransport, records: any RecordLayer, role: Role) {
-        let new = MainLink(transport: transport, records: records, role: role, peer: self, settings: settings)
+    package func adopt(
+        _ transport: any StreamTransport, records: any RecordLayer, role: Role,
+        features: UInt32 = Hello.namesLoops
+    ) {
+        let new = MainLink(
+            transport: transport, records: records, role: role, features: features, peer: self,
+            settings: settings)
         if let old = link {
             forgetLink()
             keepDraining(old)

@@ -10,6 +10,8 @@ package protocol RecordLayer: AnyObject {
     var cipherText: String { get }
     /// Hands over what has arrived; `read` until `.wantsInput` before the memory goes.
     func feed(_ arrived: UnsafeRawBufferPointer)
+    /// The memory goes before all has been read: the rest is read later, before anything else is fed. False: there is none.
+    func keepInput() -> Bool
     /// One record's payload at most.
     func read(into buffer: UnsafeMutableRawBufferPointer) -> TLSEngine.ReadResult
     /// Seals at most 16,384 bytes as one record.

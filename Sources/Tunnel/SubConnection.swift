@@ -29,6 +29,7 @@ package final class SubConnection: TransportHandler {
     private let openedAt: UInt64
     private var transport: (any StreamTransport)?
     private var dial: Dialer?
+    private(set) var ownEnd: ClientAddress?
     private var waiting: ByteQueue?
     private var fromSocket: UInt64 = 0
     private var toSocket: UInt64 = 0
@@ -144,6 +145,7 @@ package final class SubConnection: TransportHandler {
         case .success(let transport):
             self.transport = transport
             transport.handler = self
+            ownEnd = link.peer.noteDial(of: self, transport)
             // Leaves with the next frame: nobody waits for it.
             link.multiplexer.accept(stream)
             transportReady(transport, failed: false)
@@ -161,6 +163,7 @@ package final class SubConnection: TransportHandler {
         let used = stage.describeRoom(budget, in: vectors)
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: vectors[..<used])) {
         case .bytes(let count):
+            link.share.outgoing.spend(TurnCost.call + TurnCost.bytes(count))
             stage.commit(count, of: stream)
             allowance -= count
             if speaker.said(count, now: link.loop.now) { link.talk.heard(now: link.loop.now) }
@@ -301,7 +304,7 @@ package final class SubConnection: TransportHandler {
     /// Ends both directions from this side; the other end is told why.
     package func abort(_ reason: CloseReason) {
         guard !isOver else { return }
-        link.multiplexer.reset(stream, reason: reason)
+        link.multiplexer.reset(stream, reason: link.understood(reason))
         link.schedule()
         end(reason, orderly: false)
     }

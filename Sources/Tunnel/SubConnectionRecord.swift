@@ -17,8 +17,8 @@ package protocol SubConnectionRecorder: AnyObject {
     /// A client has connected, here or at the other end. Nil: it cannot be recorded, and is refused.
     func opening(mapping: UInt32, client: ClientAddress, of peer: Peer) -> (any SubConnectionRecord)?
 
-    /// A client was turned away before it became a sub-connection.
-    func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer)
+    /// So many clients were turned away before they became sub-connections.
+    func refused(_ cause: RefusalCause, _ count: Int, mapping: UInt32, of peer: Peer)
 }
 
 /// The record of one sub-connection, from its opening to its end.

@@ -1,7 +1,7 @@
 /// The numbers that an operator or a test may change. Times are nanoseconds.
 package struct TunnelSettings: Sendable {
     /// Streams that each end may have open on a link.
-    package var maximumStreams = 16_384
+    package var maximumStreams = 8_192
     package var maximumMappings = 256
     /// For a forward address: its name and all addresses of it together.
     package var dialTimeout: UInt64 = 10_000_000_000

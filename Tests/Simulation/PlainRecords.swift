@@ -16,6 +16,7 @@ package final class PlainRecords: RecordLayer {
     package var onFeed: ((Int) -> Void)?
     package var onWrite: ((UnsafeRawBufferPointer) -> Void)?
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var kept: UnsafeMutableRawBufferPointer?
     /// The beginning of a record whose rest has not come.
     private var begun: [UInt8] = []
     private var isClosedByPeer = false
@@ -24,6 +25,20 @@ package final class PlainRecords: RecordLayer {
 
     package init(pool: ChunkPool) {
         output = ByteQueue(pool: pool)
+    }
+
+    deinit {
+        kept?.deallocate()
+    }
+
+    package func keepInput() -> Bool {
+        if hasFailed || isClosedByPeer || input.isEmpty { return false }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: input.count, alignment: 16)
+        copy.copyMemory(from: input)
+        kept?.deallocate()
+        kept = copy
+        input = UnsafeRawBufferPointer(copy)
+        return true
     }
 
     package func feed(_ arrived: UnsafeRawBufferPointer) {

@@ -145,7 +145,7 @@ package final class RecordingListener: AcceptHandler {
         onAccept?(accepted[accepted.count - 1])
     }
 
-    package func acceptPaused(_ error: SystemError) {
+    package func acceptPaused(_ error: SystemError, turnedAway: Int) {
         pauses.append(error)
     }
 }

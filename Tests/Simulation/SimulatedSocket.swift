@@ -43,6 +43,7 @@ package final class SimulatedSocket: StreamTransport {
         self.world = world
     }
 
+    package var localAddress: SocketAddress? { other.peerAddress }
     package var isClosed: Bool { state == .closed }
     /// The other end of the connection.
     package var other: SimulatedSocket { world.socket(index ^ 1) }

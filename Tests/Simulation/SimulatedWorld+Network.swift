@@ -48,6 +48,9 @@ extension SimulatedWorld {
     }
 
     func accept(_ client: SimulatedSocket) {
+        if let address = destinations[client.index], listening[address]?.handler.mayAccept == false {
+            return due.append(.accept(client))
+        }
         let server = client.other
         guard let address = destinations.removeValue(forKey: client.index), let listener = listening[address],
             let from = server.peerAddress

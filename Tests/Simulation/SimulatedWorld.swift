@@ -13,6 +13,8 @@ package final class SimulatedWorld: Poller, Network {
     package internal(set) var faults: [String] = []
     /// The quality of connections that `connect` makes.
     package var lines: (inout SeededRandom) -> LineQuality = { LineQuality.random(&$0) }
+    /// What users of the network are told.
+    package var freeDescriptors = 1 << 20
     /// Addresses at which packets disappear.
     package var blackholes: Set<SocketAddress> = []
     /// Addresses at which the machine itself knows that there is no way.

@@ -254,6 +254,9 @@ extension Doors {
             ("uniqueKeysWithValues: wanted", "ids have been seen to differ"),
             ("uniqueKeysWithValues: parts", "the mappings of a dictionary"),
         ],
+        "Tunnel/Shares.swift": [
+            ("preconditionFailure(", "ours: each sub-connection takes once and gives back once")
+        ],
         "Tunnel/SubConnectionRecord.swift": [
             ("removeFirst(first)", "as many as have been passed over"),
             ("UInt32(high >> 32)", "32 bits"),

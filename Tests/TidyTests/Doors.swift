@@ -11,6 +11,7 @@ enum Doors {
         "TLS/RecordInput", "TLS/RecordProtection", "TLS/TrafficKey", "TLS/TLSEngine", "TLS/KeyUpdateSchedule",
         "Tunnel/ControlMessage", "Tunnel/Hello", "Tunnel/Handshake", "Tunnel/MainLink", "Tunnel/Peer",
         "Tunnel/MappingText", "Tunnel/StrangersText", "Tunnel/LineBudget", "Tunnel/SubConnection",
+        "Tunnel/Shares",
         "Reactor/Endpoint", "Reactor/SocketAddress", "Records/OpeningJournal+Reading", "Records/SlotFile",
         "Records/Recovery", "Records/EndReason", "Records/Timestamp", "Records/ParsedAddress",
         "Records/ClientPlace", "Records/ClientRange", "Records/Anchor", "Records/PruneNote", "Records/Reader",

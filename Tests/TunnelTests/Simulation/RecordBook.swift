@@ -88,7 +88,7 @@ final class RecordBook: SubConnectionRecorder {
         return record
     }
 
-    func refused(_ reason: CloseReason, mapping: UInt32, of peer: Peer) {}
+    func refused(_ cause: RefusalCause, _ count: Int, mapping: UInt32, of peer: Peer) {}
 
     /// Somebody received a byte of this call.
     func judgeByte(of call: Call) {

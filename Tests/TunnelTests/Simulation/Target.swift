@@ -109,5 +109,5 @@ final class Target: AcceptHandler {
         if random(4) == 0 { actor.readBytes = 1 + random(5_000) }
     }
 
-    func acceptPaused(_ error: SystemError) {}
+    func acceptPaused(_ error: SystemError, turnedAway: Int) {}
 }

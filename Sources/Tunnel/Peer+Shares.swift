@@ -1,0 +1,69 @@
+import Logging
+import Mux
+import Reactor
+
+// Who may have another sub-connection, and who only calls itself.
+extension Peer {
+    /// Whether the node has something left of its share of the turn.
+    var mayAccept: Bool {
+        share.begin(loop)
+        return !share.outgoing.isSpent
+    }
+
+    /// Counts clients that are turned away, and says so.
+    func refuse(_ cause: RefusalCause, _ count: Int = 1, mapping: UInt32, client: @autoclosure () -> String) {
+        recorder?.refused(cause, count, mapping: mapping, of: self)
+        Log.limited(
+            .warn, "sub-connection-refused", key: "\(name) \(mapping) \(cause.rawValue)",
+            ("mapping", mapping), ("node", name), ("client", client()), ("reason", cause.rawValue))
+    }
+
+    /// Nil, or why a client gets no stream. `streams`: what the opener has.
+    func objection(
+        to client: ClientAddress, mapping: UInt32, isOurs: Bool, streams: Int
+    ) -> RefusalCause? {
+        let free = loop.network.freeDescriptors
+        // A server's nodes share its descriptors; a node has one peer.
+        let room = hasAuthority ? Shares.ofNode * free - shares.all : free
+        guard room > 0 else { return free > 0 ? .nodeShare : .descriptors }
+        return shares.objection(
+            to: Shares.Client(client, isOurs: isOurs), mapping: mapping,
+            room: min(room, settings.maximumStreams - streams))
+    }
+
+    /// Of all its links, those that only write to slow sockets and those whose dial has not come about too.
+    package var subConnections: Int { shares.all }
+
+    // MARK: Loops
+    //
+    // A mapping that forwards to its own listener takes a stream and two descriptors for each time round. The end that dials is told where
+    // each client stands: if that is where it stands itself, for the same mapping, somebody has been here before.
+
+    /// Fewer sub-connections than this are no loop that matters, and are spared the system call.
+    private static let fewDials = 8
+    /// Over several mappings.
+    private static let mostSteps = 16
+
+    /// Where the end of a dial stands, if it is noted; to be forgotten when it ends.
+    func noteDial(of sub: SubConnection, _ transport: any StreamTransport) -> ClientAddress? {
+        guard shares.count(ofMapping: sub.mapping) >= Self.fewDials, let address = transport.localAddress,
+            address.family != .unix
+        else { return nil }
+        let place = ClientAddress(address)
+        dials[place] = sub
+        return place
+    }
+
+    func forgetDial(from place: ClientAddress) { dials[place] = nil }
+
+    /// Whether a client is a dial of this end for the same mapping, or of one of such a client.
+    func isLoop(_ client: ClientAddress, _ mapping: UInt32) -> Bool {
+        var client = client
+        for _ in 0..<Self.mostSteps {
+            guard let dial = dials[client] else { return false }
+            if dial.mapping == mapping { return true }
+            client = dial.client
+        }
+        return false
+    }
+}
