@@ -191,7 +191,7 @@ extension Multiplexer {
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
         unpark(index)
         guard index < states.count, wasOpened(id.generation, last: states[index].generation),
-            !states[index].pending.contains(.open) || id.generation != states[index].generation
+            !states[index].pending.contains(.open) || id.generation != states[index].generation || hasComeRound
         else { throw .neverOpened }
         guard talliesExpected > 0 else { throw .tallyTwice }
         talliesExpected -= 1
@@ -207,14 +207,14 @@ extension Multiplexer {
         if index >= states.count { unpark(index) }
         guard index < states.count, states[index].generation != 0 else { throw .neverOpened }
         let last = states[index].generation
-        if last == id.generation, states[index].isLive {
-            guard !states[index].pending.contains(.open) else { throw .neverOpened }
-            if !states[index].pending.contains(.close) { return index }
-        }
-        guard wasOpened(id.generation, last: last) else { throw .neverOpened }
+        let isLast = last == id.generation && states[index].isLive
+        // One whose OPEN is still due: the frame is of a stream a whole circle of generations ago, or of none.
+        let isUnsaid = isLast && states[index].pending.contains(.open)
+        if isLast, !isUnsaid, !states[index].pending.contains(.close) { return index }
+        guard wasOpened(id.generation, last: last), !isUnsaid || hasComeRound else { throw .neverOpened }
         guard lateAllowance >= lateCost else { throw .lateFlood }
         lateAllowance -= lateCost
-        if last == id.generation, states[index].isLive { endFromThere(index, frame.kind) }
+        if isLast, !isUnsaid { endFromThere(index, frame.kind) }
         return nil
     }
 
