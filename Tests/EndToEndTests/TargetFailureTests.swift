@@ -70,6 +70,8 @@ struct TargetFailureTests {
         let directory = try TemporaryDirectory()
         let busy = Endpoint.unix(directory.file("busy"))
         let listening = try Socket.listening(on: busy, backlog: 2)
+        // Clients that are not dialled again would be waited for without an end.
+        listening.setLimit(.seconds(30))
         let echo = try TargetServer.echo()
         let pair = try TunnelPair([(kind, Mapping(forward: busy)), (kind, Mapping(forward: echo.endpoint))])
         try pair.explained {
