@@ -182,7 +182,8 @@ final class HonestHistory {
             let restored = try Restore.run(from: path, into: folder.directory, actor: .server)
             // The next in the same second would have its name.
             if let replaced = restored.replaced { try FileManager.default.removeItem(atPath: replaced) }
-            holds = []
+            // Routes that it does not know are not given again by a server that starts on it.
+            (holds, routes) = ([], [])
             done.append("restore")
             try start()
         default:
