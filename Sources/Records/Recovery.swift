@@ -240,15 +240,15 @@ struct Recovery {
 
     // MARK: The server's life
 
-    /// When the last process is known to have lived: by its heartbeat, or else by what it wrote.
+    /// When the last server is known to have lived: by its heartbeat, or else by what it wrote. Not by the audit: commands write it
+    /// without a server, and so does a start, before it gets here.
     private func lastAlive() throws(SQLiteError) -> Timestamp {
         let written = try database.first(
             """
             SELECT max(
                 coalesce((SELECT at FROM opened ORDER BY id DESC LIMIT 1), 0),
                 coalesce((SELECT at FROM closed ORDER BY id DESC LIMIT 1), 0),
-                coalesce((SELECT at FROM notes ORDER BY id DESC LIMIT 1), 0),
-                coalesce((SELECT at FROM audit ORDER BY id DESC LIMIT 1), 0))
+                coalesce((SELECT at FROM notes ORDER BY id DESC LIMIT 1), 0))
             """
         ) { (row) throws(SQLiteError) in try row.time(0) }
         let started = try lastLifecycle().map(\.at)
