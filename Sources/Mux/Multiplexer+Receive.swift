@@ -191,7 +191,8 @@ extension Multiplexer {
         let index = id.slot * 2 + (isOurs(id) ? 0 : 1)
         unpark(index)
         guard index < states.count, wasOpened(id.generation, last: states[index].generation),
-            !states[index].pending.contains(.open) || id.generation != states[index].generation || hasComeRound
+            !states[index].pending.contains(.open) || id.generation != states[index].generation
+                || hasComeRound
         else { throw .neverOpened }
         guard talliesExpected > 0 else { throw .tallyTwice }
         talliesExpected -= 1

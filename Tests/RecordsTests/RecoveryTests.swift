@@ -69,6 +69,23 @@ import Testing
         #expect(try killed.chainFaults() == [])
     }
 
+    @Test func `the gap after a server that was killed before its first heartbeat begins while it lived`()
+        throws
+    {
+        let store = try scratch.server()
+        let killed = try scratch.killed()
+        store.close()
+        try FileManager.default.removeItem(atPath: killed.path("connections.slots"))
+        let death = Timestamp.now.microseconds
+        // What it left has no seal yet: the next start says so in the audit, before anything else.
+        try killed.server().close()
+        let audit = try killed.rows("SELECT action FROM audit WHERE action = 'found-unsealed'", columns: 1)
+        #expect(audit.count == 1)
+        let gaps = try killed.rows("SELECT from_at FROM notes WHERE kind = 'gap'", columns: 1)
+        #expect(gaps.count == 1)
+        #expect(gaps.compactMap { Int64($0) }.allSatisfy { $0 <= death })
+    }
+
     @Test func `a session that was idle for days is found at every moment until the crash`() throws {
         let day: Int64 = 86_400_000_000
         let now = Timestamp.now
