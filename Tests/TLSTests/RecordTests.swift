@@ -14,6 +14,35 @@ import Testing
         #expect(server.failure == nil)
     }
 
+    @Test func `what is kept of an input is read when its memory has gone, before what is fed next`() throws {
+        let (server, forger) = try serverAndForger()
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
+        defer { memory.deallocate() }
+        let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: 16_384, alignment: 16)
+        defer { plain.deallocate() }
+        func read() -> [UInt8]? {
+            guard case .bytes(let count) = server.engine.read(into: plain) else { return nil }
+            return [UInt8](plain[..<count])
+        }
+        var first = forger.record([1]) + forger.record([2]) + forger.record([3])
+        let last = forger.record([4, 5, 6])
+        first += last.prefix(9)
+        memory.copyBytes(from: first)
+        server.engine.feed(UnsafeRawBufferPointer(rebasing: memory[..<first.count]))
+        #expect(read() == [1])
+        for expected in [[UInt8(2)], [3]] {
+            #expect(server.engine.keepInput())
+            memory.initializeMemory(as: UInt8.self, repeating: 0xff)
+            #expect(read() == expected)
+        }
+        // A record that was begun is no input that is left once it has been looked at.
+        #expect(read() == nil && !server.engine.keepInput())
+        memory.copyBytes(from: last.dropFirst(9))
+        server.engine.feed(UnsafeRawBufferPointer(rebasing: memory[..<(last.count - 9)]))
+        #expect(read() == [4, 5, 6])
+        #expect(read() == nil && !server.engine.keepInput())
+    }
+
     @Test(arguments: [1, 100, 16_000])
     func `what fills a record up is taken off`(zeros: Int) throws {
         let (server, forger) = try serverAndForger()
