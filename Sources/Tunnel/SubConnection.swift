@@ -44,7 +44,6 @@ package final class SubConnection: TransportHandler {
     private static let bulkBytes: UInt64 = 256 << 10
     /// When so much has been written it is next looked at how much of it has been taken.
     private var nextLook: UInt64 = 288 << 10
-    private static let mostUnsent = 256 << 10
     private static let lookStep: UInt64 = 32 << 10
     /// What the other end counted.
     private var tally: ByteCounts?
@@ -249,7 +248,7 @@ package final class SubConnection: TransportHandler {
             isTunedForBulk = true
             transport?.tuneForBulk()
             // 500 clients that stop reading had 1.7 GB in the kernel, which then starves every connection of the machine, links too.
-            transport?.limitUnsent(Self.mostUnsent)
+            transport?.limitUnsent(256 << 10)
         }
         if toSocket >= nextLook { lookAtDelivery() }
         link.consumed(stream, count)
@@ -393,11 +392,9 @@ package final class SubConnection: TransportHandler {
     }
 
     private func log(_ reason: CloseReason) {
-        let counts = counts
         Log.info(
             "sub-connection-closed", ("mapping", mapping), ("node", link.peer.name), ("client", client.text),
-            ("target", link.peer.targetText(of: mapping)),
-            ("reason", reason), ("up", counts.up), ("down", counts.down),
-            ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
+            ("target", link.peer.targetText(of: mapping)), ("reason", reason), ("up", counts.up),
+            ("down", counts.down), ("duration-ms", (link.loop.now - openedAt) / 1_000_000))
     }
 }

@@ -164,6 +164,10 @@ extension TunnelSimulation {
         guard call.disturbance == nil else { return }
         try judgeLastWords(call)
         guard client.isOrderly else { return }
+        // A node that is told of another in its place has no listeners until it is let in again.
+        if call.link == nil, hasTakenOver, client.failure != nil { return }
+        // What lingers on a link that is over is not waited for as long as a target may stall.
+        if let target = call.targetActor, target.hasStalled, call.link?.isBroken == true { return }
         switch client.target.manner {
         case .abort, .abrupt: return
         case .refuse, .blackhole, .unreachable, .unknownName, .silentName:

@@ -28,6 +28,8 @@ final class TunnelSimulation {
     var restartsLeft = 2
     var takeoversLeft = 2
     var isFinishing = false
+    /// A link has taken the place of one that stood.
+    private(set) var hasTakenOver = false
     private(set) lazy var book = RecordBook(self)
     private var faults: [String] = []
 
@@ -154,7 +156,10 @@ final class TunnelSimulation {
             doom(link, "its end has stopped")
             return link.sockets[side].close()
         }
-        if end.peer.link != nil, let old = end.link { doom(old, "taken over") }
+        if end.peer.link != nil, let old = end.link {
+            hasTakenOver = true
+            doom(old, "taken over")
+        }
         world.trace("adopt link \(link.number) at \(end.peer.name), sockets \(link.sockets.map(\.index))")
         end.link = link
         end.linkedAt = world.clock
