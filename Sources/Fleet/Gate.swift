@@ -69,9 +69,9 @@ final class Gate: AcceptHandler, TurnWork {
         waiting.removeAll()
     }
 
-    var mayAccept: Bool {
+    var acceptDelay: UInt64 {
         share.begin(loop)
-        return !share.isSpent
+        return share.delay(loop)
     }
 
     func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
@@ -107,7 +107,15 @@ final class Gate: AcceptHandler, TurnWork {
             begun += 1
         }
         waiting = Array(waiting.dropFirst(begun))
-        if !waiting.isEmpty { schedule() }
+        guard !waiting.isEmpty, !isScheduled else { return }
+        let delay = share.delay(loop)
+        guard delay > 0 else { return schedule() }
+        isScheduled = true
+        loop.schedule(after: delay) { [weak self] in
+            guard let self else { return }
+            isScheduled = false
+            schedule()
+        }
     }
 
     func acceptPaused(_ error: SystemError, turnedAway: Int) {

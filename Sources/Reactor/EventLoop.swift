@@ -24,9 +24,10 @@ package final class EventLoop {
     private var load = TurnLoad.light
     /// Turns begun so far.
     package private(set) var turns: UInt64 = 0
-    /// When more than one last had work at a turn's end.
+    /// When one last had work at a turn's end while another still counted, and who the last one was.
     private var lastShared: UInt64 = 0
-    /// Who waits for another program's turn is still there.
+    private var lastWorker: (id: ObjectIdentifier, at: UInt64)?
+    /// Who has had work counts for so long: it may wait for another program's turn.
     private static let sharedLinger: UInt64 = 10_000_000
 
     /// A loop on the system's sockets and clock. `wrap` may put something between the loop and its network.
@@ -72,7 +73,7 @@ package final class EventLoop {
         for place in firstWork.indices { firstWork[place].turnEnds() }
         firstWork.removeAll(keepingCapacity: true)
         swap(&turnWork, &running)
-        if running.count > 1 { lastShared = now }
+        noteWorkers()
         for place in running.indices { running[place].turnEnds() }
         running.removeAll(keepingCapacity: true)
     }
@@ -80,8 +81,16 @@ package final class EventLoop {
     /// This turn was no lighter than that.
     package func carried(_ load: TurnLoad) { self.load = max(self.load, load) }
 
-    /// Several have had work at a turn's end lately: nobody may make the others wait for more than its share of a turn.
-    package var isShared: Bool { now - min(lastShared, now) < Self.sharedLinger }
+    /// Several have had work at turns' ends lately: nobody may have more than its share.
+    package var isShared: Bool { lastShared > 0 && now - min(lastShared, now) < Self.sharedLinger }
+
+    private func noteWorkers() {
+        guard let first = running.first else { return }
+        let id = ObjectIdentifier(first)
+        let isOther = lastWorker.map { $0.id != id && now - min($0.at, now) < Self.sharedLinger } ?? false
+        if running.count > 1 || isOther { lastShared = now }
+        lastWorker = (id, now)
+    }
 
     /// Calls `work.turnEnds()` at the end of this turn; during the turn's end, at that of the next, which then does not
     /// wait. The caller sees to it that the same work is not added twice.

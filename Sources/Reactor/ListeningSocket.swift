@@ -87,7 +87,9 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
 
     func ready(_ events: Readiness) {
         for _ in 0..<Self.acceptsPerWake {
-            guard descriptor >= 0, !isPaused, handler.mayAccept else { return }
+            guard descriptor >= 0, !isPaused else { return }
+            let delay = handler.acceptDelay
+            if delay > 0 { return rest(delay) }
             var storage = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             let accepted = withUnsafeMutablePointer(to: &storage) {
@@ -126,10 +128,14 @@ final class ListeningSocket: ListeningTransport, ReadinessHandler {
     /// Without descriptors the backlog would be announced for ever. One client has been sent away so that it sees an answer;
     /// then the listener rests.
     private func pause(_ error: SystemError, turnedAway: Int) {
+        rest(Self.pauseNanoseconds)
+        handler.acceptPaused(error, turnedAway: turnedAway)
+    }
+
+    private func rest(_ nanoseconds: UInt64) {
         isPaused = true
         poller.remove(descriptor)
-        handler.acceptPaused(error, turnedAway: turnedAway)
-        resume = network.loop?.schedule(after: Self.pauseNanoseconds) { [weak self] in
+        resume = network.loop?.schedule(after: nanoseconds) { [weak self] in
             guard let self, descriptor >= 0 else { return }
             isPaused = false
             poller.add(descriptor, self, .readableLevel)

@@ -84,15 +84,15 @@ extension StreamTransport {
 }
 
 package protocol AcceptHandler: AnyObject {
-    /// False: clients wait in the backlog until the next turn, when it is asked again.
-    var mayAccept: Bool { get }
+    /// For so many nanoseconds clients wait in the backlog; then it is asked again. It is asked before each.
+    var acceptDelay: UInt64 { get }
     func accepted(_ transport: any StreamTransport, from client: SocketAddress)
     /// Accepting is impossible for now (descriptors or memory); it goes on by itself after 100 ms. So many were reset.
     func acceptPaused(_ error: SystemError, turnedAway: Int)
 }
 
 extension AcceptHandler {
-    package var mayAccept: Bool { true }
+    package var acceptDelay: UInt64 { 0 }
 }
 
 /// A bound, listening socket.

@@ -98,7 +98,7 @@ final class Listener: AcceptHandler {
 
     var description: String { "\(endpoint)" }
 
-    var mayAccept: Bool { peer.mayAccept }
+    var acceptDelay: UInt64 { peer.acceptDelay }
 
     func accepted(_ transport: any StreamTransport, from client: SocketAddress) {
         peer.accepted(transport, from: client, by: part)

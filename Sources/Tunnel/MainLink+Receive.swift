@@ -7,7 +7,9 @@ import TLS
 // What arrives on a link, up to the sub-connections.
 extension MainLink {
     func receive(most: Int) {
-        guard output.count < Self.outputLimit || isBroken, !share.incoming.isSpent else { return }
+        guard output.count < Self.outputLimit || isBroken, isClosing || !share.incoming.isSpent else {
+            return
+        }
         if isHeldBack, !isClosing {
             takeRecords()
             guard !isHeldBack, !isOver, !share.incoming.isSpent else { return }
@@ -73,8 +75,7 @@ extension MainLink {
                 }
                 if share.incoming.isSpent, !isOver, records.keepInput() || !heldFrames.isEmpty {
                     run.deliver()
-                    isHeldBack = true
-                    return schedule()
+                    return isHeldBack = true
                 }
                 offset += (count + 15) & ~15
             case .wantsInput:

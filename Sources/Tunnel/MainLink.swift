@@ -68,6 +68,7 @@ package final class MainLink: TransportHandler, TurnWork {
     var drainedAfterClose = 0
     /// The node has had its share of the turn: what came has not all been taken, and nothing more is read.
     var isHeldBack = false
+    private var shareTimer: LoopTimer?
     /// Behind what was taken of a record.
     var heldFrames: [UInt8] = []
     /// At a time: a link that is held back gets less.
@@ -117,6 +118,7 @@ package final class MainLink: TransportHandler, TurnWork {
         loop.cancel(awaitedTimer)
         loop.cancel(closeTimer)
         loop.cancel(lingerTimer)
+        loop.cancel(shareTimer)
     }
 
     /// Begins: reads what the handshake left, measures the round trip, watches for silence.
@@ -336,8 +338,23 @@ package final class MainLink: TransportHandler, TurnWork {
         guard !isOver else { return }
         if isClosing { return finishClosing() }
         if multiplexer.hasSentGoAway, openStreams == 0, awaited.isEmpty { return closeOrderly() }
+        goOn()
+    }
+
+    /// Another turn, when there is something to do and something left of the node's share.
+    private func goOn() {
         let canRead = transport.isReadable && (output.count < Self.outputLimit || isBroken)
-        if canRead || isHeldBack || (transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)) { schedule() }
+        let canSend = transport.isWritable && !(sparse.isEmpty && bulk.isEmpty)
+        guard canRead || isHeldBack || canSend else { return }
+        let delay = min(
+            canRead || isHeldBack ? share.incoming.delay(loop) : .max,
+            canSend ? share.outgoing.delay(loop) : .max)
+        guard delay > 0 else { return schedule() }
+        guard shareTimer == nil else { return }
+        shareTimer = loop.schedule(after: delay) { [unowned self] in
+            shareTimer = nil
+            schedule()
+        }
     }
 
     /// For the loop, whose next wait depends on it.

@@ -4,10 +4,10 @@ import Reactor
 
 // Who may have another sub-connection, and who only calls itself.
 extension Peer {
-    /// Whether the node has something left of its share of the turn.
-    var mayAccept: Bool {
+    /// Until the node has something of its share again.
+    var acceptDelay: UInt64 {
         share.begin(loop)
-        return !share.outgoing.isSpent
+        return share.outgoing.delay(loop)
     }
 
     /// Counts clients that are turned away, and says so.
@@ -37,12 +37,16 @@ extension Peer {
     // MARK: Loops
     //
     // A mapping that forwards to its own listener takes a stream and two descriptors for each time round. The end that dials is told where
-    // each client stands: if that is where it stands itself, for the same mapping, somebody has been here before.
+    // each client stands: if that is where a dial of its own stands, somebody may have been here before. May: two sockets of one machine
+    // can have the same address if they go to different ones. Of 10,000 clients beside 10,000 dials one in three meets such a twin, sixteen
+    // times in a row none.
 
     /// Fewer sub-connections than this are no loop that matters, and are spared the system call.
     private static let fewDials = 8
-    /// Over several mappings.
-    private static let mostSteps = 16
+    /// So many times round.
+    private static let rounds = 16
+    /// Over several mappings of this program.
+    private static let mostSteps = 64
 
     /// Where the end of a dial stands, if it is noted; to be forgotten when it ends.
     func noteDial(of sub: SubConnection, _ transport: any StreamTransport) -> ClientAddress? {
@@ -56,12 +60,13 @@ extension Peer {
 
     func forgetDial(from place: ClientAddress) { dials[place] = nil }
 
-    /// Whether a client is a dial of this end for the same mapping, or of one of such a client.
+    /// Whether a client has been here before, again and again: a dial of this end, for a client that was one.
     func isLoop(_ client: ClientAddress, _ mapping: UInt32) -> Bool {
-        var client = client
+        var (client, times) = (client, 0)
         for _ in 0..<Self.mostSteps {
             guard let dial = dials[client] else { return false }
-            if dial.mapping == mapping { return true }
+            if dial.mapping == mapping { times += 1 }
+            if times == Self.rounds { return true }
             client = dial.client
         }
         return false

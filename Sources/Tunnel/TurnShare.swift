@@ -1,36 +1,43 @@
 import Reactor
 
-/// What a node may cost its loop's thread in a turn: deficit round robin by cost. Bytes are not what a turn takes: a transfer's 256 KiB
-/// are 0.1 ms of it, the same bytes full of openings half a second.
+/// What a node may cost its loop's thread, and the machine. Bytes are not what a turn takes: a transfer's 256 KiB are 0.1 ms of it, the same
+/// bytes full of openings half a second.
 ///
-/// Counted in nanoseconds of the processor that the costs were measured on; what counts is how they compare. Who has cost more than its
-/// share waits for as many turns as that takes. When nobody else has work these come one right after the other: nothing is lost but
-/// some microseconds.
+/// Counted in nanoseconds of the processor that the costs were measured on. While others have work a node may cost as much as time passes, and a
+/// millisecond at a time: for a transfer that is no limit, 2 GB/s; for a flood it is. Alone a node has all, and gives way for whoever
+/// comes meanwhile.
 package struct TurnShare {
-    /// Beside others: half of a transfer's full turn, 128 KiB. Less than what most have to do in a turn, so that all get the same.
-    static let beside = 64_000
-    /// Alone: for whoever comes meanwhile, and so that openings still come in batches.
+    /// At a time, beside others.
+    static let beside = 1_000_000
+    /// In a turn, alone.
     static let alone = 4_000_000
-    /// One thing that cannot be divided may cost more than a turn.
-    private static let mostOwed = 32 * beside
+    /// One thing that cannot be divided may cost more than there is.
+    private static let mostOwed = 4_000_000
 
     private var left = beside
     private var turn: UInt64 = 0
+    private var since: UInt64 = 0
 
     package init() {}
 
     package var isSpent: Bool { left <= 0 }
 
-    /// What a turn did not use is not saved up.
     package mutating func begin(_ loop: EventLoop) {
         guard loop.turns != turn else { return }
-        let most = loop.isShared ? Self.beside : Self.alone
-        let turns = Int(min(loop.turns - min(turn, loop.turns), UInt64(Self.mostOwed / Self.beside)))
-        turn = loop.turns
-        left = min(left + turns * most, most)
+        let passed = Int(clamping: loop.now - min(since, loop.now))
+        (turn, since) = (loop.turns, loop.now)
+        left = loop.isShared ? min(left + min(passed, Self.beside + Self.mostOwed), Self.beside) : Self.alone
     }
 
     package mutating func spend(_ cost: Int) { left = max(left - cost, -Self.mostOwed) }
+
+    /// Until there is something again; 0: now, or in the next turn.
+    package func delay(_ loop: EventLoop) -> UInt64 {
+        isSpent && loop.isShared ? UInt64(clamping: Self.leastDelay - left) : 0
+    }
+
+    /// For some of a turn, and not for one frame.
+    private static let leastDelay = 100_000
 }
 
 /// Both directions of a node's links, which come after each other: a node that takes over from itself gains nothing.
@@ -52,11 +59,11 @@ final class NodeShare {
 package enum TurnCost {
     /// Of a link or a socket, with the cipher and the copy: the other half is the other program's.
     static func bytes(_ count: Int) -> Int { count / 2 }
-    static let frame = 1_000
+    static let frame = 2_000
     /// A system call that moves bytes, and who wakes of it.
     static let call = 2_000
     /// A stream from its opening to its end: a dial or a client, a record.
-    static let stream = 300_000
+    static let stream = 200_000
     /// A client that is sent away.
     package static let refusal = 15_000
     /// From a ClientHello to an answer, and from there to a link.

@@ -95,7 +95,7 @@ struct ShareTests {
                 try fleet.resumeServer()
                 #expect(try fleet.refusals("loop") == 1)
             }
-            #expect(try fleet.history().count < 20)
+            #expect(try fleet.history().count < 60)
         }
     }
 

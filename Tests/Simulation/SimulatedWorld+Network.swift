@@ -48,8 +48,10 @@ extension SimulatedWorld {
     }
 
     func accept(_ client: SimulatedSocket) {
-        if let address = destinations[client.index], listening[address]?.handler.mayAccept == false {
-            return due.append(.accept(client))
+        if let address = destinations[client.index], let delay = listening[address]?.handler.acceptDelay,
+            delay > 0
+        {
+            return after(delay) { [unowned self] in due.append(.accept(client)) }
         }
         let server = client.other
         guard let address = destinations.removeValue(forKey: client.index), let listener = listening[address],

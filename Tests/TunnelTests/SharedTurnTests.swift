@@ -170,14 +170,14 @@ private func openings(_ limit: Int = .max) -> () -> [UInt8] {
         let alone = try Scene()
         let first = try alone.addRaw(cost: 0, next: openings(2_000))
         try alone.peers.until("all were opened") { first.opened.all == 2_000 }
-        #expect((4...15).contains(first.opened.most), "\(first.opened.most)")
+        #expect((15...25).contains(first.opened.most), "\(first.opened.most)")
 
         let beside = try Scene()
         try beside.transfer()
         _ = beside.moved(milliseconds: 50)
         let second = try beside.addRaw(cost: 0, next: openings(2_000))
         try beside.peers.until("all were opened") { second.opened.all == 2_000 }
-        #expect((1...2).contains(second.opened.most), "\(second.opened.most)")
+        #expect((1...6).contains(second.opened.most), "\(second.opened.most)")
     }
 
     @Test func `a transfer beside an endless flood of openings keeps what it has beside another transfer`()
