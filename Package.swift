@@ -138,6 +138,7 @@ let package = Package(
                 "SQLite", "TLS",
                 "Records", "Simulation",
             ]),
+        tests("ReadmeTests", ["goproxy-server", "goproxy-node", "goproxy-admin", "goproxy-bench"]),
         tests("TidyTests"),
     ]
 )

@@ -183,7 +183,7 @@ enum NodeCommands {
         let port = session.arguments.port ?? known.map { Int($0.port) } ?? 925
         return """
               On the node, run:
-                goproxy-node -host \(safe(host)) -port \(port) -uuid \(node.uuid ?? "")        (shown once)
+                goproxy-node -host \(safe(host)) -port \(port) -uuid \(node.uuid ?? "")    # shown once
 
             """
     }
