@@ -90,7 +90,7 @@ final class Connection {
         let service = ControlService(
             store: store, fleet: OfflineFleet(), credentials: credentials, serverVersion: Version.number,
             directory: directory)
-        return (service, store, ControlService.actor(uid: getuid()))
+        return (service, store, ControlService.actor(.own))
     }
 
     private static func directory<Result>(

@@ -136,7 +136,7 @@ enum KeepingCommands {
         let restored: Restore
         do throws(RecordsError) {
             restored = try Restore.run(
-                from: session.target, into: session.directory, actor: ControlService.actor(uid: getuid()))
+                from: session.target, into: session.directory, actor: ControlService.actor(.own))
         } catch {
             throw AdminError(error)
         }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 // Leaves escapes as they came: a segment may hold an escaped slash, so only the whole path may be split.
 static inline size_t goproxy_MHD_keep_escapes(void *context, struct MHD_Connection *connection, char *text) {
@@ -42,11 +44,18 @@ struct goproxy_peer {
 };
 
 // Who stands at the other end of a Unix socket, as the kernel noted it at connect (unix(7), SO_PEERCRED). 0 if unknown.
-static inline int goproxy_MHD_peer(struct MHD_Connection *connection, struct goproxy_peer *peer) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+static inline int goproxy_peer_of(int descriptor, struct goproxy_peer *peer) {
     socklen_t size = sizeof *peer;
-    return info != NULL && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, peer, &size) == 0
-        && size == sizeof *peer;
+    return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, peer, &size) == 0 && size == sizeof *peer;
+}
+
+// A descriptor of that process: noted by the kernel at connect since Linux 6.5 (SO_PEERPIDFD), before that opened by its number.
+// -1 if there is none.
+static inline int goproxy_peer_process(int descriptor, int32_t pid) {
+    int process = -1;
+    socklen_t size = sizeof process;
+    if (getsockopt(descriptor, SOL_SOCKET, 77, &process, &size) == 0) return process;
+    return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 #endif

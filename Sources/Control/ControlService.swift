@@ -38,7 +38,7 @@ package final class ControlService: Sendable {
     package func handle(_ request: HTTPRequest) -> HTTPResponse {
         handle(
             request.method, request.path, query: request.query, body: request.body,
-            actor: Self.actor(uid: request.peer.uid))
+            actor: Self.actor(request.peer))
     }
 
     /// - Parameter path: segments, without escapes.
@@ -78,14 +78,24 @@ package final class ControlService: Sendable {
         store.history.endWaits()
     }
 
-    /// The user of this system who has the number.
-    package static func actor(uid: UInt32) -> Actor {
+    /// The user whose process it is; behind sudo the one who logged in, and as whom.
+    package static func actor(_ peer: PeerIdentity) -> Actor {
+        let name = userName(peer.uid)
+        switch peer.login {
+        case .kernel(let uid): return .user("\(userName(uid)) (as \(name))", uid: peer.uid)
+        case .sudo(let login) where login != name:
+            return .user("\(login) (as \(name), says sudo)", uid: peer.uid)
+        case .sudo, nil: return .user(name, uid: peer.uid)
+        }
+    }
+
+    private static func userName(_ uid: UInt32) -> String {
         var entry = passwd()
         var found: UnsafeMutablePointer<passwd>?
         var text = [CChar](repeating: 0, count: 4_096)
         let result = getpwuid_r(uid, &entry, &text, text.count, &found)
         let name = result == 0 && found != nil ? entry.pw_name.map { String(cString: $0) } : nil
-        return Actor.user(name, uid: uid)
+        return name ?? "uid \(uid)"
     }
 
     /// Should what it reads stand in the way of something, the log names it.

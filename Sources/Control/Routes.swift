@@ -132,7 +132,7 @@ extension Route {
                 .optional("since", .time, "only what was done then or later"),
                 .optional("until", .time, "only what was done before"),
                 .optional("node", .text, "by name, also a former one, or id"),
-                .optional("actor", .text, "only what this one did: the whole name"),
+                .optional("actor", .text, "only what this one did, as himself or by sudo: the whole name"),
                 .optional("action", .text, "only this: the whole word, such as node-add"),
                 .optional("limit", .integer(1...Int64(Limits.page)), "entries of a page; 100 if left out"),
                 .optional("cursor", Schemas.count, "id of the last entry of the page before"),

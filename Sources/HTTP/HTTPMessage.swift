@@ -1,16 +1,3 @@
-/// Who stands at the other end of a Unix socket, as the kernel noted it when they connected.
-package struct PeerIdentity: Equatable, Sendable {
-    package let uid: UInt32
-    package let gid: UInt32
-    package let pid: Int32
-
-    package init(uid: UInt32, gid: UInt32, pid: Int32) {
-        self.uid = uid
-        self.gid = gid
-        self.pid = pid
-    }
-}
-
 /// One request, whole and within the limits.
 package struct HTTPRequest: Sendable {
     package let method: String

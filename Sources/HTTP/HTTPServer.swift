@@ -166,8 +166,7 @@ private func requestCompleted(
 private func request(
     _ connection: OpaquePointer, _ method: String, _ url: String, _ body: [UInt8]
 ) -> HTTPRequest? {
-    var credentials = goproxy_peer()
-    guard goproxy_MHD_peer(connection, &credentials) == 1 else { return nil }
+    guard let peer = PeerIdentity(descriptor: goproxy_MHD_descriptor(connection)) else { return nil }
     var path: [String] = []
     for segment in url.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
         guard path.count < 16, let text = PercentCoding.decoded(segment), text.utf8.count <= 255 else {
@@ -184,7 +183,7 @@ private func request(
     }
     return HTTPRequest(
         method: method, path: path, query: query, headers: headers(of: connection), body: body,
-        peer: PeerIdentity(uid: credentials.uid, gid: credentials.gid, pid: credentials.pid))
+        peer: peer)
 }
 
 /// Names that are none of HTTP's are left out: nothing asks for them.

@@ -5,9 +5,9 @@ package struct Actor: Hashable, Sendable {
     /// The operating system's user behind the control socket; nil for those who are no user.
     package let uid: UInt32?
 
-    /// An operator. A user without a name in the system is shown by number.
-    package static func user(_ name: String?, uid: UInt32) -> Actor {
-        Actor(name: Limits.cut(name ?? "uid \(uid)", bytes: 64), uid: uid)
+    /// An operator.
+    package static func user(_ name: String, uid: UInt32) -> Actor {
+        Actor(name: Limits.cut(name, bytes: 128), uid: uid)
     }
 
     package static func node(_ name: String) -> Actor { Actor(name: "node \(name)", uid: nil) }

@@ -58,8 +58,9 @@ extension Reader {
             values += [match.id, match.name] as [any Bindable]
         }
         if let actor = filter.actor {
-            sql += " AND actor = ?"
-            values.append(actor)
+            // alice is also `alice (as root)`.
+            sql += " AND (actor = ? OR substr(actor, 1, length(?)) = ?)"
+            values += [actor, actor + " (as ", actor + " (as "] as [any Bindable]
         }
         if let action = filter.action {
             sql += " AND action = ?"

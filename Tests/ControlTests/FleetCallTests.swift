@@ -80,7 +80,14 @@ struct FleetCallTests {
         #expect(list.map { $0["uid"] as? Int } == [1_000, 1_001])
         #expect((list[1]["before"] as? [String: Any])?["name"] as? String == "edge")
         #expect((list[1]["after"] as? [String: Any])?["name"] as? String == "edge-2")
-        #expect(ControlService.actor(uid: 0).name == "root")
+        let logins: [(PeerIdentity.Login?, String)] = [
+            (nil, "root"), (.sudo("alice"), "alice (as root, says sudo)"), (.sudo("root"), "root"),
+            (.kernel(uid: 1), "daemon (as root)"), (.kernel(uid: 4_000_000), "uid 4000000 (as root)"),
+        ]
+        for (login, name) in logins {
+            let peer = PeerIdentity(uid: 0, gid: 0, pid: 1, login: login)
+            #expect(ControlService.actor(peer) == .user(name, uid: 0))
+        }
     }
 
     @Test func `the audit is read in pages`() throws {
