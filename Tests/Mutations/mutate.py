@@ -8,21 +8,24 @@ Operators become operators of their own (so precedence stays), conditions, const
 compiler refuses is left out. A fault is caught when a test fails, the run dies or it does not end. Tests whose fault is
 not seen by those of its module meet those of the floors above. The result is a table.
 
-The whole takes an hour or two on two cores. --only 17,23 runs those again; --build-only stops after the build.
+The whole takes an hour or two on two cores, in release mode less. --only 17,23 runs those again; --build-only stops after the build.
 """
 import argparse, collections, json, os, random, re, select, shutil, signal, subprocess, sys, time
 
 CORE = ["Buffers", "Mux", "Reactor", "TLS", "Tunnel", "Fleet", "Records"]
 # A module's own tests, then those above it. `swift test --filter` takes regular expressions.
+FLEET = r"FleetEndToEndTests\.(?!Crash|PowerCut|Scale|IOFault|ControlFuzz|LostDatabase)"
 SUITES = {
     "Buffers": [["BuffersTests"], ["TunnelTests"]],
     "Mux": [["MuxTests"], ["TunnelTests"]],
     "Reactor": [["ReactorTests"], ["TunnelTests"], ["EndToEndTests"]],
     "TLS": [["TLSTests"], ["TunnelTests"], ["EndToEndTests"]],
     "Tunnel": [["TunnelTests"], ["EndToEndTests"]],
-    "Fleet": [["AdminTests", "ControlTests"], ["FleetEndToEndTests"], ["EndToEndTests"]],
-    "Records": [["RecordsTests"], ["ControlTests", "AdminTests"], ["FleetEndToEndTests"]],
+    "Fleet": [["AdminTests", "ControlTests"], [FLEET]],
+    "Records": [[r"RecordsTests\.(?!Scale|Proof|Crash)"], [r"RecordsTests\.Proof"], ["ControlTests", "AdminTests"], [FLEET]],
 }
+# Fewer seeds and tamperings than a run of their own has.
+QUICK = {"GOPROXY_TAMPERINGS": "150", "GOPROXY_KILLS": "20"}
 # What no test can see: text for people, memory given back, tuning of speed alone.
 SKIPPED_LINES = re.compile(r"^\s*(Log\.|case |precondition|assert|@|import |#|package init|return Log)|description|fatalError")
 OPPOSITES = {
@@ -193,6 +196,12 @@ def write_tree(root, folder, places):
     manifest = manifest.replace('library("Logging"),', 'library("Logging"), library("Mutants"),')
     open(f"{folder}/Package.swift", "w").write(manifest)
     os.makedirs(f"{folder}/Sources/Mutants", exist_ok=True)
+    # Programs that tests start get no environment but what is said here.
+    program = f"{folder}/Tests/Support/Program.swift"
+    text = open(program).read()
+    passing = '"LC_ALL": "C", "MUTANT": ProcessInfo.processInfo.environment["MUTANT"] ?? ""]'
+    assert text.count('"LC_ALL": "C"]') == 1
+    open(program, "w").write(text.replace('"LC_ALL": "C"]', passing))
     for path, lines in files.items():
         # After the last line, so that the numbers of lines stay.
         open(f"{folder}/{path}", "w").write("\n".join(lines) + "\nimport Mutants\n")
@@ -236,12 +245,22 @@ def end_session(leader):
             pass
 
 
+def suites(folder, mutant):
+    """The tests named after the file come first, for they end soon."""
+    file = os.path.basename(mutant.path).removesuffix(".swift")
+    names = {file, file.split("+")[0], file.split("+")[-1]}
+    found = subprocess.run(["git", "ls-files", "--others", "--cached", "Tests"], cwd=folder, capture_output=True, text=True).stdout
+    named = [path.split("/")[-2] + rf"\.{name}Tests" for path in found.split() for name in sorted(names)
+             if path.endswith(f"/{name}Tests.swift")]
+    return ([named] if named else []) + SUITES[mutant.module]
+
+
 def caught(folder, number, suites, configuration, limit):
     """The first line that tells of a failure; None when the tests pass."""
     command = ["swift", "test", "-c", configuration, "--skip-build", "--disable-xctest"]
     for suite in suites:
-        command += ["--filter", rf"^{suite}\."]
-    run = subprocess.Popen(command, cwd=folder, env={**os.environ, "MUTANT": str(number)}, stdout=subprocess.PIPE,
+        command += ["--filter", "^" + suite]
+    run = subprocess.Popen(command, cwd=folder, env={**os.environ, **QUICK, "MUTANT": str(number)}, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, start_new_session=True)
     end, words, last, rest = time.time() + limit, None, "", b""
     while words is None:
@@ -273,6 +292,7 @@ def main():
     parser.add_argument("--build-only", action="store_true")
     parser.add_argument("--only", help="numbers, with commas")
     parser.add_argument("--share", default="1/1", help="2/3: the second third of them, for several runs side by side")
+    parser.add_argument("--tiers", type=int, default=5, help="how far up; 2: the tests named after the file, and the module's")
     parser.add_argument("--limit", type=int, default=600, help="seconds for one run of the tests")
     options = parser.parse_args()
     root = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -299,14 +319,15 @@ def main():
     part, parts = map(int, options.share.split("/"))
     mutants = mutants[part - 1 :: parts]
     # The quick suites first, for all of them.
-    for tier in range(3):
+    for tier in range(options.tiers):
         for mutant in mutants:
-            if mutant.status == "caught" or tier >= len(SUITES[mutant.module]):
+            tiers = suites(folder, mutant)
+            if mutant.status == "caught" or tier >= len(tiers):
                 continue
-            start, suites = time.time(), SUITES[mutant.module][tier]
-            words = caught(folder, mutant.number, suites, options.configuration, options.limit)
+            start = time.time()
+            words = caught(folder, mutant.number, tiers[tier], options.configuration, options.limit)
             mutant.status, mutant.by = ("caught", words[:120]) if words else ("survives", "")
-            print(f"{mutant.status:8} {time.time() - start:5.0f} s {'+'.join(suites)}\n  {mutant}\n       {mutant.by}", flush=True)
+            print(f"{mutant.status:8} {time.time() - start:5.0f} s {'+'.join(tiers[tier])}\n  {mutant}\n       {mutant.by}", flush=True)
     count = sum(m.status == "caught" for m in mutants)
     print(f"{count} of {len(mutants)} caught; survivors: {[m.number for m in mutants if m.status != 'caught']}")
 

@@ -40,6 +40,13 @@ final class Outcomes: Sendable {
         wait(location) { if case .failed(let through, _) = $0 { through >= ticket } else { false } }
     }
 
+    var healings: Int { all.count { if case .healed = $0 { true } else { false } } }
+
+    /// The one with that number, from 1.
+    func waitForHealing(_ number: Int, _ location: SourceLocation = #_sourceLocation) {
+        wait(location) { _ in healings >= number }
+    }
+
     func waitForHealed(_ location: SourceLocation = #_sourceLocation) {
         wait(location) { if case .healed = $0 { true } else { false } }
     }

@@ -15,6 +15,8 @@ final class HonestHistory {
     private var nodes = 0
     private var holds: [Int64] = []
     private var hour = 0
+    /// The mapped file of counts, as it was at the last start.
+    private var slots: Data?
     private var backup: (path: String, open: [Int64])?
     private(set) var done: [String] = []
 
@@ -38,6 +40,7 @@ final class HonestHistory {
         let store = try Store.open(directory: folder.directory, server: "1.0.0", sealsEverySeconds: seals)
         self.store = store
         outcomes = Outcomes(store.history)
+        slots = try? Data(contentsOf: URL(filePath: folder.path("connections.slots")))
         // What was open then was closed by the start.
         open = []
         try addRoute()
@@ -61,6 +64,45 @@ final class HonestHistory {
         store = nil
         self.folder = copy
         done.append("kill")
+    }
+
+    /// As a kill, and the pages that nobody had synced are as they were: those of the counts, which are mapped.
+    private func cutPower() throws {
+        try kill()
+        let size = try Data(contentsOf: URL(filePath: folder.path("connections.slots"))).count
+        let before =
+            slots.flatMap { $0.count == size && Bool.random(using: &random) ? $0 : nil } ?? Data(count: size)
+        try before.write(to: URL(filePath: folder.path("connections.slots")))
+        done.append("power cut")
+    }
+
+    /// Openings cannot be written for a while, as on a full disk: they are dropped, with a gap, and a closing waits.
+    private func fail() throws {
+        guard let outcomes else { return }
+        let healings = outcomes.healings
+        let database = try Database(path: folder.path(Store.fileName), mode: .readWrite)
+        try database.run(
+            script: "CREATE TRIGGER fault BEFORE INSERT ON opened BEGIN SELECT RAISE(ABORT, 'fault'); END")
+        let (ended, log) = (Array(open.prefix(1)), try running.history)
+        let at = time()
+        let client = ClientPlace(ipv4: 0x0a00_0001, port: 40_001)
+        outcomes.waitForFailed(
+            log.append(
+                ended.map {
+                    .closed(
+                        Closed(
+                            connection: $0, at: at, durationMicroseconds: 1, up: 1, down: 1, nodeUp: nil,
+                            nodeDown: nil, reason: .clientEOF, flags: []))
+                } + [
+                    .opened(
+                        Opened(
+                            id: log.newConnectionID(), route: routes[0], at: at, monotonicMicroseconds: 1,
+                            client: client))
+                ]))
+        try database.run(script: "DROP TRIGGER fault")
+        outcomes.waitForHealing(healings + 1)
+        open.removeAll(where: Set(ended).contains)
+        done.append("failure")
     }
 
     private func append(_ events: [HistoryEvent]) {
@@ -123,7 +165,7 @@ final class HonestHistory {
 
     private func step() throws {
         let store = try running
-        switch Int.random(in: 0..<24, using: &random) {
+        switch Int.random(in: 0..<26, using: &random) {
         case 0..<5: try connect(Int.random(in: 1...4, using: &random))
         case 5..<9: close(Array(open.shuffled(using: &random).prefix(3)))
         case 9: try addRoute()
@@ -185,6 +227,10 @@ final class HonestHistory {
             // Routes that it does not know are not given again by a server that starts on it.
             (holds, routes) = ([], [])
             done.append("restore")
+            try start()
+        case 23: try fail()
+        case 24:
+            try cutPower()
             try start()
         default:
             // Moved to another place.

@@ -54,26 +54,22 @@ class Verifier:
         for line in question["anchors"]:
             parts = dict(part.split("=", 1) for part in line.split() if "=" in part)
             heads = [parts[table].split(":") for table in TABLES]
-            self.anchors.setdefault(
-                int(parts["seal"]), [(int(id), bytes.fromhex(head)) for id, head in heads])
+            self.anchors.setdefault(int(parts["seal"]), [(int(id), bytes.fromhex(head)) for id, head in heads])
         self.next = question["next"]
         self.restored = set(question["restored"])
         self.unsealed, self.unchained, self.exposed, self.older = 0, 0, 0, []
     def run(self):
         journal = self.path + "-journal"
         need(not os.path.exists(journal) or os.path.getsize(journal) == 0, "a rollback journal lies there")
-        self.database = connect(self.path)
-        try:
-            self.database.execute("BEGIN")
-            self.check()
-        finally:
-            self.database.close()
-    def check(self):
-        self.rows = lambda sql, *values: self.database.execute(sql, values)
+        with contextlib.closing(connect(self.path)) as database:
+            self.rows = lambda sql, *values: database.execute(sql, values)
+            self.rows("BEGIN")
+            self.check(schema_of(database))
+    def check(self, schema):
         need(self.rows("PRAGMA application_id").fetchone()[0] == 0x676F7078, "another program's")
         version = self.rows("PRAGMA user_version").fetchone()[0]
         need(version > 1, "older than the chain")
-        need(schema_of(self.database) == wanted_schema(version), "schema")
+        need(schema == wanted_schema(version), "schema")
         for check in ["quick_check(1)"] + [f"integrity_check({table})" for table in TABLES]:
             faults = [row[0] for row in self.rows(f"PRAGMA {check}")]
             need(faults == [b"ok"], "file", faults)
@@ -94,7 +90,6 @@ class Verifier:
         column = 2 + 2 * TABLES.index(table)
         points = [seal[column:column + 2] for seal in self.seals if seal[0] >= begin[2]][::-1]
         found, last = [], 0
-
         def meet():
             while points and points[-1][0] <= place:
                 need(points.pop() == (place, head), table, place, "another than its seal says")
@@ -173,17 +168,14 @@ class Verifier:
             expected = last[0] + 1 if last else 1
             if expected < seal[0] <= thinned:
                 for id in [id for id in self.anchors if expected <= id < seal[0]]:
-                    anchor = self.anchors.pop(id)
-                    if not any(number <= id for number in self.restored):
-                        self.check_thinned(anchor)
+                    self.check_thinned(id, self.anchors.pop(id))
             elif seal[0] != expected:
                 low = last[8] if last else 0
                 need(seal[0] > expected and any(low < id <= seal[8] for id, _ in self.replaced),
                      "seals", expected, "is missing")
                 told = [id for id in self.anchors if expected <= id < seal[0]]
                 need(not told or expected in self.restored, "seals", expected, "is missing, and anchors tell")
-                for id in told:
-                    del self.anchors[id]
+                self.anchors = {id: anchor for id, anchor in self.anchors.items() if id not in told}
             need(not last or all(seal[i] >= last[i] for i in range(2, 12, 2)), "seals", seal[0], "fell")
             while keys:
                 if key is None:
@@ -202,15 +194,13 @@ class Verifier:
         need(self.next is None or (last[0] if last else 0) >= self.next - 1, "seals", "cut off: the key")
         self.last, self.ends = last, ends
         self.thinned_notes = max([seal[8] for seal in self.seals if seal[0] == thinned] or [0])
-
-    def check_thinned(self, anchor):
-        for table in ("routes", "notes", "audit"):
+    def check_thinned(self, seal, anchor):
+        for table in () if any(number <= seal for number in self.restored) else ("routes", "notes", "audit"):
             id, head = anchor[TABLES.index(table)]
             place, at = 0, first(table)
             for row in self.rows(f"SELECT * FROM {table} WHERE chain IS NOT NULL AND id <= ? ORDER BY id", id):
                 place, at = row[0], sha(at + row_bytes(row[:-1]))
             need((place, at) == (id, head), table, id, "another than its anchor says")
-
     def check_prunings(self):
         begun = None
         for id, at, note in self.prunings:
@@ -237,11 +227,9 @@ class Verifier:
         self.staying = begun if self.pruning and self.pruning["phase"] == "begun" else self.pruning
     def begin(self, table, seal):
         column = 2 + 2 * TABLES.index(table)
-        for row in self.seals:
-            if row[0] == seal:
-                return row[column], row[column + 1], seal
-        need(seal == 0, "seals", seal, "is missing")
-        return 0, first(table), 1
+        row = next((row for row in self.seals if row[0] == seal), None)
+        need(row or seal == 0, "seals", seal, "is missing")
+        return (row[column], row[column + 1], seal) if row else (0, first(table), 1)
     def check_connections(self):
         note = self.pruning or {"seal": 0, "after": 0, "phase": "done"}
         ids, carried, leaving = set(), [], set()
@@ -259,17 +247,14 @@ class Verifier:
             need(row[1] in routes, "opened", row[0], "came by no route")
             need(row[3] >= 0 and 0 <= row[5] < 65536, "opened", row[0], "numbers")
             ids.add(row[0])
-
         def behind_opened(row):
             leaves = is_leaving("opened", row)
             if row[0] in self.carried:
-                digest = sha(row_bytes(row[:-1]))
-                need(digest.hex() == self.carried[row[0]], "opened", row[0], "another than its note says")
-                carried.append((row[0], digest))
+                carried.append((row[0], sha(row_bytes(row[:-1]))))
+                need(carried[-1][1].hex() == self.carried[row[0]], "opened", row[0], "another than its note says")
             else:
                 need(leaves, "opened", row[0], "lies behind the pruning")
             opening(row)
-
         def behind_closed(row):
             need(is_leaving("closed", row), "closed", row[0], "lies behind the pruning")
             leaving.add(row[1])
@@ -304,8 +289,7 @@ class Verifier:
         need(not known, "nodes", "one is missing")
 
 for line in sys.stdin:
-    verifier = Verifier(json.loads(line))
-    fault = None
+    verifier, fault = Verifier(json.loads(line)), None
     try:
         verifier.run()
     except Exception as error:  # Whatever cannot be read is not what was written.
