@@ -52,6 +52,9 @@ struct MappingCommands: Sendable {
                 "\(kind.rawValue) set: nothing to change: give --name, --listen, --forward or --json",
                 hint: "\(Verb.program) help \(kind.rawValue) set")
         }
+        if session.arguments.listen != nil || session.arguments.forward != nil {
+            try confirmCut(session, "Change")
+        }
         let json = try session.ask("PATCH", "mappings", session.target, query: query, body: .object(body))
         try finish(session, json, "Changed")
     }
@@ -62,6 +65,7 @@ struct MappingCommands: Sendable {
     }
 
     func disable(_ session: Session) throws(AdminError) {
+        try confirmCut(session, "Disable")
         try finish(
             session, try session.ask("POST", "mappings", session.target, "disable", query: query), "Disabled")
     }
@@ -69,11 +73,28 @@ struct MappingCommands: Sendable {
     func remove(_ session: Session) throws(AdminError) {
         let mapping: MappingRecord = try session.decode(
             try session.ask("GET", "mappings", session.target, query: query))
+        let open = try connections(session, mapping)
         try session.confirm(
-            "Remove \(mapping.sentenceName), \(mapping.listen) to \(mapping.forward): its sub-connections are closed."
-        )
+            "Remove \(mapping.sentenceName), \(mapping.listen) to \(mapping.forward): \(Self.loss(open)).")
         let json = try session.ask("DELETE", "mappings", String(mapping.id), query: query)
         try session.print(json) { () throws(AdminError) in "Removed \(mapping.sentenceName)\n" }
+    }
+
+    /// Asks where something would end that is open now.
+    private func confirmCut(_ session: Session, _ verb: String) throws(AdminError) {
+        guard !session.arguments.isForced else { return }
+        let mapping: MappingRecord = try session.decode(
+            try session.ask("GET", "mappings", session.target, query: query))
+        let open = try connections(session, mapping)
+        guard open > 0 else { return }
+        try session.confirm("\(verb) \(mapping.sentenceName): \(Self.loss(open)).")
+    }
+
+    private static func loss(_ open: Int) -> String { "its sub-connections are closed, \(open) now" }
+
+    private func connections(_ session: Session, _ mapping: MappingRecord) throws(AdminError) -> Int {
+        let json = try session.ask("GET", "connections", query: [("listener", String(mapping.id))])
+        return try session.decode(json, as: [LiveConnection].self).count { $0.mapping == mapping.id }
     }
 
     // MARK: After a change

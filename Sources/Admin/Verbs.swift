@@ -138,12 +138,13 @@ extension Verb {
                 commands.show),
             Verb(
                 noun, "set", [mapping], "Changes the name or an address of a \(words).",
+                details: "A new address ends its sub-connections: with some open it asks.",
                 example: "\(program) \(noun) set 14 --forward 127.0.0.1:3390 --wait",
-                flags: placeFlags + waitFlags,
-                commands.set),
+                flags: placeFlags + waitFlags, asks: true, commands.set),
             Verb(
-                noun, "disable", [mapping], "Stops a \(words) and keeps it.",
-                example: "\(program) \(noun) disable 14", flags: waitFlags, commands.disable),
+                noun, "disable", [mapping], "Stops a \(words) and keeps it; its sub-connections end.",
+                details: "With some open it asks.", example: "\(program) \(noun) disable 14",
+                flags: waitFlags, asks: true, commands.disable),
             Verb(
                 noun, "enable", [mapping], "Starts a \(words) again.",
                 example: "\(program) \(noun) enable 14 --wait",

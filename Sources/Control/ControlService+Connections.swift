@@ -17,7 +17,7 @@ extension ControlService {
         return Reply(found)
     }
 
-    /// The audit first: nothing is ended that nobody can account for.
+    /// The audit first, so that nothing is ended that nobody can account for; but it does not wait for a disk.
     func killConnection(_ call: Call) throws(ControlError) -> Reply {
         let id = try Self.connectionID(call)
         let reason = call.text("reason") ?? ""
@@ -34,7 +34,8 @@ extension ControlService {
         guard let connection = fleet.connections().first(where: { $0.id == id }) else {
             throw Self.notOpen(id)
         }
-        try write(call) { (transaction) throws(RecordsError) in
+        let state = "connection \(id) is ended, but who ended it is not yet on record"
+        try protect(call, .connection(id, reason: reason), state) { (transaction) throws(RecordsError) in
             try transaction.audit(
                 "connection-kill", node: try transaction.reader.node(id: connection.nodeID),
                 mapping: connection.mapping,

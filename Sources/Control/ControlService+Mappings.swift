@@ -36,13 +36,33 @@ extension ControlService {
     }
 
     func removeMapping(_ call: Call) throws(ControlError) -> Reply {
-        try changed(call) { (transaction, id) throws(RecordsError) in try transaction.removeMapping(id) }
+        try closed(call, "removed from the records") { (transaction, id) throws(RecordsError) in
+            try transaction.removeMapping(id)
+        }
     }
 
     func setMapping(_ call: Call, isEnabled: Bool) throws(ControlError) -> Reply {
-        try changed(call) { (transaction, id) throws(RecordsError) in
-            try transaction.setMappingEnabled(id, isEnabled)
+        guard isEnabled else {
+            return try closed(call, "recorded as disabled") { (transaction, id) throws(RecordsError) in
+                try transaction.setMappingEnabled(id, false)
+            }
         }
+        return try changed(call) { (transaction, id) throws(RecordsError) in
+            try transaction.setMappingEnabled(id, true)
+        }
+    }
+
+    private func closed(
+        _ call: Call, _ later: String,
+        _ body: @escaping @Sendable (inout Transaction, UInt32) throws(RecordsError) -> MappingRecord
+    ) throws(ControlError) -> Reply {
+        let mapping = try mapping(call)
+        let state = "\(mapping.sentenceName) is closed, but not yet \(later)"
+        let changed = try protect(call, .mapping(mapping.id, node: mapping.nodeID), state) {
+            (transaction) throws(RecordsError) in try body(&transaction, mapping.id)
+        }
+        fleet.changed(nodes: [changed.nodeID])
+        return Reply(changed)
     }
 
     func waitForMapping(_ call: Call) throws(ControlError) -> Reply {

@@ -1,4 +1,5 @@
 import Records
+import Synchronization
 
 extension ControlService {
     func listNodes(_ call: Call) throws(ControlError) -> Reply {
@@ -56,23 +57,40 @@ extension ControlService {
     }
 
     func removeNode(_ call: Call) throws(ControlError) -> Reply {
-        let reference = call.segment("node")
-        let node = try write(call) { (transaction) throws(RecordsError) in
-            try transaction.removeNode(try transaction.reader.node(reference).id)
+        let node = try closed(call, "removed from the records") { (transaction, id) throws(RecordsError) in
+            try transaction.removeNode(id)
         }
         return revoked(node, "node-removed")
     }
 
     func setNode(_ call: Call, _ state: NodeState) throws(ControlError) -> Reply {
+        guard state == .enabled else {
+            let node = try closed(call, "recorded as disabled") { (transaction, id) throws(RecordsError) in
+                try transaction.setNodeState(id, state)
+            }
+            return revoked(node, "node-disabled")
+        }
         let reference = call.segment("node")
         let node = try write(call) { (transaction) throws(RecordsError) in
             try transaction.setNodeState(try transaction.reader.node(reference).id, state)
         }
-        guard state == .enabled else { return revoked(node, "node-disabled") }
         fleet.changed(nodes: [node.id])
         var answer = answer(node)
         answer.subConnectionsEnded = 0
         return Reply(answer)
+    }
+
+    private func closed(
+        _ call: Call, _ later: String,
+        _ body: @escaping @Sendable (inout Transaction, String) throws(RecordsError) -> NodeRecord
+    ) throws(ControlError) -> NodeRecord {
+        let reference = call.segment("node")
+        let node = try read { (reader) throws(RecordsError) in try reader.node(reference) }
+        return try protect(
+            call, .node(node.id), "node \(node.name) is closed and logs in no more, but not yet \(later)"
+        ) {
+            (transaction) throws(RecordsError) in try body(&transaction, node.id)
+        }
     }
 
     func rotateNode(_ call: Call) throws(ControlError) -> Reply {
@@ -131,9 +149,42 @@ extension ControlService {
         }
     }
 
+    /// A change that protects: what it closes is closed within a second, whatever the disk does.
+    /// - Parameter state: what holds when it is closed and not on record.
+    func protect<Result: Sendable>(
+        _ call: Call, _ bar: Bar, _ state: String,
+        _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Result
+    ) throws(ControlError) -> Result {
+        let (store, done) = (store, Done<Result>())
+        let protection = fleet.protect(bar) { () throws(RecordsError) in
+            done.set(try store.write(actor: call.actor, body))
+        }
+        switch protection {
+        case .recorded:
+            guard let result = done.value else { throw ControlError(RecordsError.closed) }
+            return result
+        case .refused(let error): throw ControlError(error)
+        case .closed(let ended, let why):
+            let count = ended == 1 ? "1 sub-connection" : "\(ended) sub-connections"
+            throw ControlError(
+                507, "not-recorded",
+                "\(state): \(why?.message ?? "the disk does not answer")\(ended > 0 ? "; \(count) ended" : "")",
+                hint:
+                    "it is recorded as soon as that is possible; a server that stops before has forgotten it")
+        }
+    }
+
     func write<Result: Sendable>(
         _ call: Call, _ body: @escaping @Sendable (inout Transaction) throws(RecordsError) -> Result
     ) throws(ControlError) -> Result {
         try control { () throws(RecordsError) in try store.write(actor: call.actor, body) }
     }
+}
+
+/// What a change gave back, on another thread.
+private final class Done<Value: Sendable>: Sendable {
+    private let kept = Mutex<Value?>(nil)
+
+    var value: Value? { kept.withLock { $0 } }
+    func set(_ value: Value) { kept.withLock { $0 = value } }
 }

@@ -29,8 +29,41 @@ package protocol LiveFleet: Sendable {
     /// operator's words, for the log. Waits for it, at most 1 s.
     func kill(connection id: Int64, reason: String) -> Bool
 
+    /// Runs `record`, a change of the records after which `bar` is closed. If that does not succeed because of the disk, or has not
+    /// within a second, `bar` is closed at once nevertheless, and `record` is tried again each second until it succeeds, the
+    /// records refuse it, or the server ends. Waits for all of it, some seconds at most.
+    func protect(_ bar: Bar, _ record: @escaping @Sendable () throws(RecordsError) -> Void) -> Protection
+
     /// False where no server runs: records can be changed, and nobody applies them.
     var isLive: Bool { get }
+}
+
+extension LiveFleet {
+    /// Where nothing is open.
+    package func protect(_ bar: Bar, _ record: @escaping @Sendable () throws(RecordsError) -> Void)
+        -> Protection
+    {
+        do throws(RecordsError) { try record() } catch { return .refused(error) }
+        return .recorded
+    }
+}
+
+/// What must not be open any more, whether or not that can be recorded.
+package enum Bar: Hashable, Sendable {
+    /// Its link ends, and it logs in no more.
+    case node(String)
+    /// Its listener is unbound and its sub-connections end.
+    case mapping(UInt32, node: String)
+    case connection(Int64, reason: String)
+}
+
+/// What became of a change that protects.
+package enum Protection: Sendable {
+    case recorded
+    /// The records say no; nothing was closed.
+    case refused(RecordsError)
+    /// It is closed, and not on record yet; how many sub-connections of a node ended, and why not, if that is known.
+    case closed(ended: Int, RecordsError?)
 }
 
 /// A node that has a link.

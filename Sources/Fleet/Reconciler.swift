@@ -23,6 +23,8 @@ package final class Reconciler: LiveFleet {
     /// Nodes whose records could not be read: what is wanted of them is not lost, but looked at again each second.
     private let unread = Mutex<Set<String>>([])
     private static let againMilliseconds: Int32 = 1_000
+    /// Closed before it could be recorded.
+    private let bars = Mutex<Set<Bar>>([])
 
     /// Loads the whole fleet into `server`, on its loop's thread.
     init(
@@ -48,7 +50,9 @@ package final class Reconciler: LiveFleet {
     private func post(_ id: String) {
         do throws(RecordsError) {
             let record = try store.read { (reader) throws(RecordsError) in try reader.fleetNode(id: id) }
-            let plan = record.map { NodePlan($0, keys: keys) }
+            let plan = record.map { record in
+                NodePlan(bars.withLock { record.without($0) }, keys: keys)
+            }
             mailbox.post { [state] loop in
                 let fleet = state.value(on: loop)
                 if let plan { fleet.apply(plan) } else { fleet.remove(id) }
@@ -85,6 +89,62 @@ package final class Reconciler: LiveFleet {
 
     package func kill(connection: Int64, reason: String) -> Bool {
         ask { fleet, answer in answer.give(fleet.history.kill(connection)) } ?? false
+    }
+
+    package func protect(
+        _ bar: Bar, _ record: @escaping @Sendable () throws(RecordsError) -> Void
+    ) -> Protection {
+        let first = Answer<RecordsError?>()
+        let over = Mutex(false)
+        startThread("protect") { [weak self] in
+            var failure = Self.failure(of: record)
+            first.give(failure)
+            while let reason = failure, reason.isOfDisk {
+                poll(nil, 0, Self.againMilliseconds)
+                failure = Self.failure(of: record)
+            }
+            if let failure {
+                Log.error("not-recorded", ("what", bar.description), ("error", failure.message))
+            }
+            over.withLock { $0 = true }
+            self?.lift(bar)
+        }
+        let told = first.wait(milliseconds: 1_000)
+        if let told {
+            guard let failure = told else { return .recorded }
+            guard failure.isOfDisk else { return .refused(failure) }
+        }
+        Log.warn("closed-unrecorded", ("what", bar.description))
+        bars.withLock { _ = $0.insert(bar) }
+        let ended = shut(bar)
+        // It may have been recorded just now.
+        if over.withLock({ $0 }) { lift(bar) }
+        return .closed(ended: ended, told ?? nil)
+    }
+
+    private static func failure(of record: () throws(RecordsError) -> Void) -> RecordsError? {
+        do throws(RecordsError) { try record() } catch { return error }
+        return nil
+    }
+
+    private func shut(_ bar: Bar) -> Int {
+        switch bar {
+        case .node(let id):
+            changed(nodes: [id])
+            return disconnect(node: id, reason: "closed")
+        case .mapping(_, let node): changed(nodes: [node])
+        case .connection(let id, let reason): _ = kill(connection: id, reason: reason)
+        }
+        return 0
+    }
+
+    /// The records say now what is wanted.
+    private func lift(_ bar: Bar) {
+        guard bars.withLock({ $0.remove(bar) }) != nil else { return }
+        switch bar {
+        case .node(let id), .mapping(_, let id): changed(nodes: [id])
+        case .connection: break
+        }
     }
 
     package func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? {
@@ -129,6 +189,37 @@ package final class Reconciler: LiveFleet {
     }
 
     package var isLive: Bool { true }
+}
+
+extension RecordsError {
+    /// Of the file, the disk or whoever holds the database, and not of what was asked.
+    fileprivate var isOfDisk: Bool {
+        switch code {
+        case .busy, .locked, .corrupt, .io: self != .closed
+        case .notFound, .ambiguous, .conflict, .invalid, .limit, .newer: false
+        }
+    }
+}
+
+extension Bar: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .node(let id): "node \(id)"
+        case .mapping(let id, _): "mapping \(id)"
+        case .connection(let id, _): "connection \(id)"
+        }
+    }
+}
+
+extension FleetNode {
+    /// As it is while that is closed.
+    fileprivate func without(_ bars: Set<Bar>) -> FleetNode {
+        guard !bars.isEmpty else { return self }
+        var copy = self
+        if bars.contains(.node(node.id)) { (copy.credentials, copy.mappings) = ([], []) }
+        copy.mappings.removeAll { bars.contains(.mapping($0.id, node: node.id)) }
+        return copy
+    }
 }
 
 /// The nodes with a link, written by the loop and read by whoever asks.

@@ -18,7 +18,7 @@ final class AuditReader: RowReader {
     struct Hold {
         let at: Int64
         let actor: String
-        var isReleased = false
+        var releasedAt: Int64?
     }
 
     /// Prunings and restored backups.
@@ -77,10 +77,10 @@ final class AuditReader: RowReader {
             holds[words] = Hold(at: try row.integer(1), actor: try row.text(2))
         case "hold-release":
             let words = Array((detail ?? "").utf8)
-            guard holds[words]?.isReleased == false else {
+            guard let hold = holds[words], hold.releasedAt == nil else {
                 return ChainFault("audit", id, "releases a hold that there was not")
             }
-            holds[words]?.isReleased = true
+            holds[words]?.releasedAt = try row.integer(1)
         default: break
         }
         return nil

@@ -70,8 +70,12 @@ struct ConnectionScan {
         let part: Part?
         switch way {
         case .scan:
-            let ids = front(of: rest, wanted)
-            part = Part(sources: [.range(ids)], ids: ids, count: ids.count)
+            // A hole, however large somebody made it, is one step.
+            part = try nearestRow(in: rest).map { nearest in
+                let ids = front(
+                    of: order == .newest ? rest.lowerBound...nearest : nearest...rest.upperBound, wanted)
+                return Part(sources: [.range(ids)], ids: ids, count: ids.count)
+            }
         case .list(let ids, let next):
             let some = ids[next..<min(ids.count, next + wanted)]
             if let first = some.first, let last = some.last {
@@ -127,6 +131,15 @@ struct ConnectionScan {
             try database.query(sql, list: source.values + [place]) { (row) throws(SQLiteError) in
                 try row.integer(0)
             }.first
+        }
+    }
+
+    private func nearestRow(in ids: ClosedRange<Int64>) throws(RecordsError) -> Int64? {
+        try records { () throws(SQLiteError) in
+            try database.query(
+                "SELECT o.id FROM opened AS o NOT INDEXED WHERE o.id BETWEEN ? AND ?" + ordering + " LIMIT 1",
+                list: [ids.lowerBound, ids.upperBound]
+            ) { (row) throws(SQLiteError) in try row.integer(0) }.first
         }
     }
 

@@ -109,8 +109,8 @@ extension AuditEntry {
 /// A node with all that a server needs to serve it.
 package struct FleetNode: Equatable, Sendable {
     package let node: NodeRecord
-    package let credentials: [CredentialRecord]
-    package let mappings: [MappingRecord]
+    package var credentials: [CredentialRecord]
+    package var mappings: [MappingRecord]
 }
 
 /// Numbers for a status page.

@@ -50,8 +50,14 @@ extension Reader {
     ) throws(RecordsError) -> (entries: [HistoryEntry], next: FollowCursor) {
         let conditions = try conditions(filter)
         let end = try historyEnd()
+        let first = try records { () throws(SQLiteError) in
+            try database.first("SELECT min(id) - 1 FROM opened WHERE id > ?", cursor.opened) {
+                (row) throws(SQLiteError) in try row.integerOrNil(0)
+            } ?? nil
+        }
         let next = FollowCursor(
-            opened: min(end.opened, cursor.opened.adding(Self.rowsFollowed)),
+            // A hole in the ids, however large, is passed over at once.
+            opened: min(end.opened, (first ?? cursor.opened).adding(Self.rowsFollowed)),
             closed: min(end.closed, cursor.closed.adding(Self.rowsFollowed)),
             note: min(end.note, cursor.note.adding(Self.rowsFollowed)))
         var events: [(at: Timestamp, entry: HistoryEntry)] = []

@@ -46,7 +46,7 @@ struct RecordVerifier {
             let hold = try Hold(row)
             guard let told = rest.removeValue(forKey: Array(Transaction.words(hold).utf8)),
                 try told.at == row.integer(1),
-                told.actor == hold.actor, told.isReleased == (hold.releasedAt != nil)
+                told.actor == hold.actor, told.releasedAt == hold.releasedAt?.microseconds
             else {
                 fault = ChainFault("holds", hold.id, "is not what the audit says of it")
                 return false
@@ -61,16 +61,18 @@ struct RecordVerifier {
 
     /// Names in questions to the history are looked up in the nodes that there are.
     private func nodes(_ database: Database) throws(SQLiteError) -> ChainFault? {
-        struct Known: Decodable { let id, name: String }
+        struct Known: Decodable { let id, name: String? }
         var rest = audit.nodes.compactMapValues { $0 }
         var fault: ChainFault?
         try database.scan("SELECT id, name FROM nodes NOT INDEXED") { (row) throws(SQLiteError) in
             let (id, name) = (try row.text(0), try row.text(1))
-            let known = rest.removeValue(forKey: id).flatMap {
-                try? JSONDecoder().decode(Known.self, from: Data($0.utf8))
-            }
-            // Where no row of the audit tells of its name, it is older than the audit.
-            guard known.map({ $0.name == name && $0.id == id }) ?? (audit.nodes[id] != .some(nil)) else {
+            let text = rest.removeValue(forKey: id)
+            let known = text.flatMap { try? JSONDecoder().decode(Known.self, from: Data($0.utf8)) }
+            // Where no row of the audit tells of its name, it is older than the audit; a row that cannot be read tells of another.
+            let isTold = known?.id != nil && known?.name != nil
+            guard (text == nil) == (known == nil), audit.nodes[id] != .some(nil),
+                !isTold || known?.name == name && known?.id == id
+            else {
                 fault = ChainFault("nodes", nil, "\(name) is not what the audit says of node \(id)")
                 return false
             }

@@ -25,7 +25,10 @@ extension ManagedFleet {
     /// Those that would ask for confirmation are told not to.
     func adminProcess(_ arguments: [String]) throws -> Program {
         let asking = [["node", "disable"], ["node", "rotate"], ["node", "remove"]]
-        let asks = arguments.dropFirst().first == "remove" || asking.contains(Array(arguments.prefix(2)))
+        let cutting = ["remove", "disable", "set"]
+        let asks =
+            arguments.dropFirst().first.map(cutting.contains) == true
+            || asking.contains(Array(arguments.prefix(2)))
         return try Program.goproxy(
             "goproxy-admin", arguments + ["-o", "json"] + (asks ? ["--force"] : []),
             environment: ["GOPROXY_DATA": data])

@@ -151,10 +151,10 @@ class Verifier:
                 self.exposed += sum(int(word) for word in re.findall(r"\d+", detail or ""))
             elif action == "hold-add":
                 need(detail not in self.holds, "audit", id, "adds a hold twice")
-                self.holds[detail] = [at, actor, False]
+                self.holds[detail] = [at, actor, None]
             elif action == "hold-release":
-                need(detail in self.holds and not self.holds[detail][2], "audit", id, "releases no hold")
-                self.holds[detail][2] = True
+                need(detail in self.holds and self.holds[detail][2] is None, "audit", id, "releases no hold")
+                self.holds[detail][2] = at
             self.told.add((at, action, detail))
         if older is None:
             self.unchained = len(self.older)
@@ -278,7 +278,7 @@ class Verifier:
             time = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=since)
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
             hold = f"hold {id}: nothing since {stamp} is pruned: {words(reason)}"
-            need(self.holds.pop(hold, None) == [at, actor, released is not None], "holds", id)
+            need(self.holds.pop(hold, None) == [at, actor, released], "holds", id)
         need(not self.holds, "holds", "one is missing")
         known = {id: after for id, after in self.nodes.items() if after is not None}
         for id, name in self.rows("SELECT id, name FROM nodes NOT INDEXED"):
