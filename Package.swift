@@ -44,7 +44,10 @@ let package = Package(
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(
             name: "migrations", path: "migrations",
-            resources: [.embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql")],
+            resources: [
+                .embedInCode("0001_fleet.sql"), .embedInCode("0002_history.sql"),
+                .embedInCode("0003_credentials.sql"),
+            ],
             swiftSettings: strict),
 
         library("Buffers"),

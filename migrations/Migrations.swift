@@ -4,5 +4,6 @@ package enum EmbeddedMigrations {
     package static let files: [(name: String, content: [UInt8])] = [
         ("0001_fleet.sql", PackageResources._001_fleet_sql),
         ("0002_history.sql", PackageResources._002_history_sql),
+        ("0003_credentials.sql", PackageResources._003_credentials_sql),
     ]
 }

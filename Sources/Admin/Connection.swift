@@ -85,12 +85,23 @@ final class Connection {
         let data = try Self.directory { () throws(DataDirectory.Failure) in try DataDirectory(directory) }
         // The lock first: the keys are made by one process only.
         let store = try Store.open(directory: directory)
-        let credentials = try Self.directory { () throws(DataDirectory.Failure) in try CredentialFactory(data)
-        }
         let service = ControlService(
-            store: store, fleet: OfflineFleet(), credentials: credentials, serverVersion: Version.number,
+            store: store, fleet: OfflineFleet(), credentials: Self.maker(data), serverVersion: Version.number,
             directory: directory)
         return (service, store, ControlService.actor(.own))
+    }
+
+    /// Whoever makes no credential needs no key.
+    private static func maker(_ data: DataDirectory) -> any CredentialMaker {
+        do throws(DataDirectory.Failure) { return try CredentialFactory(data) } catch {
+            return NoMaker(why: error.description)
+        }
+    }
+
+    private struct NoMaker: CredentialMaker {
+        let why: String
+
+        func make() throws(CredentialMakerError) -> NewCredential { throw CredentialMakerError(why) }
     }
 
     private static func directory<Result>(

@@ -1,3 +1,4 @@
+import Fleet
 import Glibc
 import Records
 
@@ -54,7 +55,7 @@ extension Doctor {
     mutating func keys() {
         for (name, what) in [
             ("server.key", "nodes that know its fingerprint refuse a new one"),
-            ("seal.key", "without it no node can log in"),
+            ("seal.key", "without it no credential can be opened, and no node logs in"),
         ] {
             var status = stat()
             guard lstat("\(directory)/\(name)", &status) == 0 else {
@@ -71,11 +72,26 @@ extension Doctor {
             }
             ok("keys", "\(name) is there: keep a copy apart from the backups")
         }
+        credentials()
         var status = stat()
         guard lstat("\(directory)/seal-verify.key", &status) == 0 else { return }
         warn(
             "keys", "seal-verify.key lies beside the database: who can write here could forge what it proves",
             "goproxy-admin seal-key export FILE, for goproxy-admin audit verify --key elsewhere")
+    }
+
+    /// A key is there; is it the one?
+    private mutating func credentials() {
+        guard let data = try? DataDirectory(directory), data.hasKeys, hasDatabase,
+            let keys = try? CredentialFactory(data),
+            let credentials = try? Store.credentials(in: directory)
+        else { return }
+        let closed = credentials.filter { keys.openPSK($0.sealedPSK, identity: $0.identity) == nil }.count
+        guard closed > 0 else { return }
+        fail(
+            "keys",
+            "seal.key does not open \(closed) of \(credentials.count) credentials: those nodes cannot log in",
+            "put the seal.key there that they were made with, or rotate those nodes")
     }
 
     /// What is overwritten there stays on the disk somewhere else.
@@ -146,6 +162,12 @@ extension Doctor {
         if let text = Troubles.text(troubles.away) {
             fail(
                 "nodes", "away: \(text)", "look at the node's log, or disable it: goproxy-admin node disable")
+        }
+        if let text = Troubles.text(troubles.notes) {
+            warn("uuids", text, "start it with its newest uuid: goproxy-admin node show NODE lists them")
+        }
+        if let text = Troubles.text(troubles.shared) {
+            fail("clones", text, "goproxy-admin node add NAME for each, and start it with that uuid")
         }
         guard let status, troubles.failed.isEmpty, troubles.away.isEmpty else { return }
         ok("nodes", "\(status.online) of \(status.nodes) online, nothing failed")

@@ -121,6 +121,10 @@ struct Troubles {
     private(set) var failed: [String] = []
     /// Nodes that have been here before and are not now. One that never came is not missed.
     private(set) var away: [String] = []
+    /// What does not work well, and what will stop working: `edge-07 runs on a uuid that ends …`
+    private(set) var notes: [String] = []
+    /// Nodes whose uuid several machines use.
+    private(set) var shared: [String] = []
     private var others: [String] = []
 
     /// - Parameter status: nil without a server, as for the doctor, who finds that out himself.
@@ -138,12 +142,13 @@ struct Troubles {
                 "\($0.sentenceName) (\($0.detail ?? "no reason given"))"
             }
         }
-        if status.online < status.nodes - status.disabledNodes,
-            let json = session.askServer("nodes", query: [("state", NodeState.enabled.rawValue)])
-        {
-            away = try session.decode(json, as: [NodeAnswer].self).map(\.record).filter {
-                !$0.online && $0.lastSeen != nil
-            }.map(\.name)
+        if let json = session.askServer("nodes", query: [("state", NodeState.enabled.rawValue)]) {
+            let (nodes, now) = (try session.decode(json, as: [NodeAnswer].self), session.console.now())
+            away = nodes.map(\.record).filter { !$0.online && $0.lastSeen != nil }.map(\.name)
+            notes = nodes.filter { $0.machines.isEmpty }.compactMap { node in
+                node.note(now: now).map { "\(node.record.name) \($0)" }
+            }
+            shared = nodes.compactMap { node in node.sharedText.map { "\(node.record.name): \($0)" } }
         }
     }
 
@@ -152,6 +157,7 @@ struct Troubles {
         var all = others
         if let text = Self.text(failed) { all.append("failed: \(text)") }
         if let text = Self.text(away) { all.append("away: \(text)") }
+        if let text = Self.text(shared) { all.append("shared: \(text)") }
         return all
     }
 

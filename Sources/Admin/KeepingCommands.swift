@@ -127,35 +127,6 @@ enum KeepingCommands {
         }
     }
 
-    static func restore(_ session: Session) throws(AdminError) {
-        try session.confirm(
-            """
-            The records in \(session.directory) become those of \(safe(session.target)); \
-            what was recorded since is kept in a file beside, and no longer shown.
-            """)
-        let restored: Restore
-        do throws(RecordsError) {
-            restored = try Restore.run(
-                from: session.target, into: session.directory, actor: ControlService.actor(.own))
-        } catch {
-            throw AdminError(error)
-        }
-        let json: JSONValue = [
-            "file": .string(session.target), "schema": .integer(Int64(restored.schema)),
-            "knownUntil": .string(restored.knownUntil.description), "at": .string(restored.at.description),
-            "replaced": restored.replaced.map { .string($0) } ?? .null,
-        ]
-        try session.print(jsonText(json)) { () throws(AdminError) in
-            var text =
-                "Restored \(safe(session.target)). Nothing is known of the time from "
-                + "\(TimeText.absolute(restored.knownUntil)) to \(TimeText.absolute(restored.at)).\n"
-            if let replaced = restored.replaced {
-                text += "The database that was there is kept: \(safe(replaced))\n"
-            }
-            return text
-        }
-    }
-
     /// The audit is read elsewhere, so the path is a whole one.
     static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }

@@ -7,6 +7,8 @@ package struct KeepingArguments: Equatable, Sendable {
     package var isDryRun = false
     package var reason: String?
     package var showsReleased = false
+    package var revokesSince = false
+    package var isWithoutKeys = false
     package var file: String?
     package var key: [String] = []
     package var anchor: [String] = []
@@ -106,10 +108,19 @@ extension Verb {
             "Puts a backup in the place of the database; the server must be stopped.",
             details: """
                 The backup is checked first. The database that is there stays beside, under another name. The history says
-                that nothing is known of the time since the backup.
+                that nothing is known of the time since the backup. What had ended since is good again, and the command says
+                what; --revoke-since ends it again. The server's keys must be in the folder: they are not in the backup.
                 """,
-            example: "\(program) restore /backup/goproxy-2026-08-22.db", asks: true, mayCreate: true,
-            KeepingCommands.restore),
+            example: "\(program) restore /backup/goproxy-2026-08-22.db --revoke-since",
+            flags: [
+                .bool("revoke-since", help: "end again what had ended since the backup") {
+                    $0.keeping.revokesSince = $1
+                },
+                .bool("without-keys", help: "the keys are lost: end the uuids that only they open") {
+                    $0.keeping.isWithoutKeys = $1
+                },
+            ], asks: true, mayCreate: true,
+            RestoreCommand.run),
         Verb(
             nil, "doctor", [], "Looks at this installation, and says what to do about what is wrong.",
             details: "Exit status 1 when a line says FAIL.", example: "\(program) doctor", Doctor.run),

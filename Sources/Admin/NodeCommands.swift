@@ -38,19 +38,25 @@ enum NodeCommands {
         if let state = session.arguments.state { query.append(("state", state.rawValue)) }
         let json = try session.ask("GET", "nodes", query: query)
         try session.print(json) { () throws(AdminError) in
+            let nodes = try session.decode(json, as: [NodeAnswer].self)
+            let now = session.console.now()
+            // A column of its own only where there is something in it.
+            let hasNotes = nodes.contains { $0.note(now: now) != nil }
             var table = session.makeTable(
-                ["NAME", "ID", "STATE", "LINK", "ADDRESS", "LAST SEEN", "MAPPINGS", "TAGS"],
+                ["NAME", "ID", "STATE", "LINK", "ADDRESS", "LAST SEEN", "MAPPINGS", "TAGS"]
+                    + (hasNotes ? ["NOTE"] : []),
                 rightAligned: ["MAPPINGS"])
-            for node in try session.decode(json, as: [NodeAnswer].self) {
+            for node in nodes {
                 let record = node.record
-                table.append([
-                    "\(record.name)", "\(record.id.prefix(8))",
-                    TextTable.Cell(record.state.rawValue, record.state == .disabled ? .dim : nil),
-                    record.online ? TextTable.Cell("up", .green) : TextTable.Cell("away", .yellow),
-                    TextTable.Cell(record.address),
-                    TextTable.Cell(record.lastSeen.map { TimeText.both($0, now: session.console.now()) }),
-                    "\(record.mappings)", TextTable.Cell(text(record.tags)),
-                ])
+                table.append(
+                    [
+                        "\(record.name)", "\(record.id.prefix(8))",
+                        TextTable.Cell(record.state.rawValue, record.state == .disabled ? .dim : nil),
+                        record.online ? TextTable.Cell("up", .green) : TextTable.Cell("away", .yellow),
+                        TextTable.Cell(record.address),
+                        TextTable.Cell(record.lastSeen.map { TimeText.both($0, now: now) }),
+                        "\(record.mappings)", TextTable.Cell(text(record.tags)),
+                    ] + (hasNotes ? [TextTable.Cell(node.note(now: now), .yellow)] : []))
             }
             return table.text
         }
@@ -62,7 +68,8 @@ enum NodeCommands {
             let node = try session.decode(json, as: NodeAnswer.self)
             let mappings = try session.ask("GET", "mappings", query: [("node", node.record.id)])
             let list = try session.decode(mappings, as: [MappingRecord].self)
-            let text = details(node, now: session.console.now())
+            var text = details(node, now: session.console.now())
+            if !node.credentials.isEmpty { text += "\n" + node.credentialTable(session) }
             return list.isEmpty ? text : text + "\n" + MappingCommands.table(list, session)
         }
     }
@@ -175,9 +182,7 @@ enum NodeCommands {
 
     /// The command line that the node is started with.
     private static func start(_ session: Session, _ node: NodeAnswer) -> String {
-        let status = session.askServer("status").flatMap { json in
-            try? session.decode(json, as: StatusAnswer.self)
-        }
+        let status = try? session.decode(session.ask("GET", "status"), as: StatusAnswer.self)
         let known = status?.nodeAddress.flatMap { try? Endpoint(domain: .tcp, address: $0) }
         let host = session.arguments.host ?? known.flatMap { $0.host.isEmpty ? nil : $0.host } ?? machineName
         let port = session.arguments.port ?? known.map { Int($0.port) } ?? 925
@@ -207,7 +212,8 @@ enum NodeCommands {
         let link = node.onlineSince.map { "up since \(TimeText.both($0, now: now))" } ?? "away"
         let lines: [(String, String?)] = [
             ("name", record.name), ("id", record.id), ("state", record.state.rawValue), ("link", link),
-            ("address", record.address), ("last seen", record.lastSeen.map { TimeText.both($0, now: now) }),
+            ("address", record.address), ("last seen", node.lastSeenText(now: now)),
+            ("note", node.note(now: now)),
             ("version", record.version), ("os", record.os), ("tags", text(record.tags)),
             ("sub-connections", node.subConnections.map { String($0) }),
             ("created", "\(TimeText.both(record.createdAt, now: now)), by \(record.origin.rawValue)"),

@@ -40,6 +40,7 @@ enum OtherCommands {
                         "nothing can be recorded since \(TimeText.both($0, now: now)): \(status.failure ?? "")"
                     } ?? "all written"
                 ), ("failed", Troubles.text(troubles.failed)), ("away", Troubles.text(troubles.away)),
+                ("shared", Troubles.text(troubles.shared)),
             ])
         }
         guard troubles.all.isEmpty else {

@@ -7,27 +7,46 @@ package struct NodeAnswer: Codable, Equatable, Sendable {
     /// Open now; nil while the node has no link.
     package var subConnections: Int?
     package var onlineSince: Timestamp?
+    /// Those that are good, newest first.
+    package var credentials: [CredentialAnswer]
+    /// That take its link from each other; empty while all is well.
+    package var machines: [SharingMachine]
     /// Only when it was made just now, and never again.
     package var uuid: String?
     /// By this request.
     package var subConnectionsEnded: Int?
 
     /// - Parameter live: nil while the node has no link. Without a running server none has one, whatever the records say.
-    init(_ record: NodeRecord, live: LiveNode?, now: Timestamp) {
+    /// - Parameter heard: when its last byte came, where the server could say in time.
+    init(
+        _ record: NodeRecord, live: LiveNode?, heard: Timestamp?, credentials: [CredentialRecord],
+        machines: [SharingMachine], now: Timestamp
+    ) {
+        self.machines = machines
         self.record = record
         self.record.online = live != nil
+        self.credentials = credentials.map {
+            CredentialAnswer($0, inUse: live?.credential == $0.name, heard: heard)
+        }
         guard let live else { return }
         self.record.address = live.address
         self.record.version = live.version
         self.record.os = live.os
-        // A link that is up was heard of within seconds.
-        self.record.lastSeen = now
+        self.record.credential = live.credential ?? record.credential
+        if let heard {
+            (self.record.lastSeen, self.record.lastSeenWithin) = (heard, nil)
+        } else {
+            let since = record.lastSeen ?? Timestamp(microseconds: live.sinceMicroseconds)
+            self.record.lastSeen = since
+            self.record.lastSeenWithin = max(0, now.distance(from: since) / 1_000_000)
+        }
         subConnections = live.subConnections
         onlineSince = Timestamp(microseconds: live.sinceMicroseconds)
     }
 
     private enum CodingKeys: String, CodingKey {
-        case subConnections, onlineSince, uuid, subConnectionsEnded
+        case subConnections, onlineSince, uuid, subConnectionsEnded, lastSeenWithin, credential, credentials,
+            machines
     }
 
     package init(from decoder: any Decoder) throws {
@@ -35,6 +54,8 @@ package struct NodeAnswer: Codable, Equatable, Sendable {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         subConnections = try values.decodeIfPresent(Int.self, forKey: .subConnections)
         onlineSince = try values.decodeIfPresent(Timestamp.self, forKey: .onlineSince)
+        credentials = try values.decodeIfPresent([CredentialAnswer].self, forKey: .credentials) ?? []
+        machines = try values.decodeIfPresent([SharingMachine].self, forKey: .machines) ?? []
         uuid = try values.decodeIfPresent(String.self, forKey: .uuid)
         subConnectionsEnded = try values.decodeIfPresent(Int.self, forKey: .subConnectionsEnded)
     }
@@ -44,8 +65,47 @@ package struct NodeAnswer: Codable, Equatable, Sendable {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(subConnections, forKey: .subConnections)
         try values.encode(onlineSince, forKey: .onlineSince)
+        try values.encode(record.lastSeenWithin, forKey: .lastSeenWithin)
+        try values.encode(record.credential, forKey: .credential)
+        try values.encode(credentials, forKey: .credentials)
+        try values.encode(machines, forKey: .machines)
         try values.encodeIfPresent(uuid, forKey: .uuid)
         try values.encodeIfPresent(subConnectionsEnded, forKey: .subConnectionsEnded)
+    }
+}
+
+/// One uuid of a node, by the name that the history has for it. Encodes with every key.
+package struct CredentialAnswer: Codable, Equatable, Sendable {
+    package let id: String
+    package let from: Timestamp
+    /// Null: until it is ended.
+    package let to: Timestamp?
+    /// Null: no link ever stood on it.
+    package let lastUsed: Timestamp?
+    /// The link stands on it now.
+    package let inUse: Bool
+    package let weak: Bool
+    package let origin: Origin
+
+    init(_ record: CredentialRecord, inUse: Bool, heard: Timestamp?) {
+        id = record.name
+        from = record.notBefore
+        to = record.notAfter
+        lastUsed = inUse ? heard ?? record.lastUsed : record.lastUsed
+        self.inUse = inUse
+        weak = record.weak
+        origin = record.origin
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(from, forKey: .from)
+        try values.encode(to, forKey: .to)
+        try values.encode(lastUsed, forKey: .lastUsed)
+        try values.encode(inUse, forKey: .inUse)
+        try values.encode(weak, forKey: .weak)
+        try values.encode(origin, forKey: .origin)
     }
 }
 
@@ -88,7 +148,7 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
     /// Of the server; null when it is down, as is `startedAt`.
     package let pid: Int?
     package let startedAt: Timestamp?
-    /// What nodes dial: `vpn.example.com:4443`, or `:925` where only the port is known.
+    /// What nodes dial: `vpn.example.com:4443`, or `:925` where only the port is known. Of the last server, when none runs.
     package let nodeAddress: String?
     package let nodes: Int
     package let disabledNodes: Int

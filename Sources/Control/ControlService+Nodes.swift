@@ -10,11 +10,18 @@ extension ControlService {
         }
         let state = call.query["state"].flatMap { NodeState(rawValue: $0) }
         let (wanted, live) = (tags, fleet.online())
-        let nodes = try control { () throws(RecordsError) in
-            try store.read { (reader) throws(RecordsError) in try reader.nodes(tags: wanted, state: state) }
+        let (nodes, credentials) = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in
+                (try reader.nodes(tags: wanted, state: state), try reader.credentials())
+            }
         }
-        let now = Timestamp.now
-        return Reply(nodes.map { NodeAnswer($0, live: live[$0.id], now: now) })
+        let (heard, machines, now) = (fleet.heard(), fleet.sharing(), Timestamp.now)
+        return Reply(
+            nodes.map {
+                NodeAnswer(
+                    $0, live: live[$0.id], heard: heard?[$0.id], credentials: credentials[$0.id] ?? [],
+                    machines: machines[$0.id] ?? [], now: now)
+            })
     }
 
     func addNode(_ call: Call) throws(ControlError) -> Reply {
@@ -27,7 +34,7 @@ extension ControlService {
             try transaction.addNode(name: name, tags: tags, credential: record)
         }
         fleet.changed(nodes: [node.id])
-        var answer = answer(node)
+        var answer = try answer(node)
         answer.uuid = new.uuid
         return Reply(answer)
     }
@@ -35,7 +42,7 @@ extension ControlService {
     func getNode(_ call: Call) throws(ControlError) -> Reply {
         let reference = call.segment("node")
         return Reply(
-            answer(
+            try answer(
                 try control { () throws(RecordsError) in
                     try store.read { (reader) throws(RecordsError) in try reader.node(reference) }
                 }))
@@ -53,14 +60,14 @@ extension ControlService {
             return node
         }
         fleet.changed(nodes: [node.id])
-        return Reply(answer(node))
+        return Reply(try answer(node))
     }
 
     func removeNode(_ call: Call) throws(ControlError) -> Reply {
         let node = try closed(call, "removed from the records") { (transaction, id) throws(RecordsError) in
             try transaction.removeNode(id)
         }
-        return revoked(node, "node-removed")
+        return try revoked(node, "node-removed")
     }
 
     func setNode(_ call: Call, _ state: NodeState) throws(ControlError) -> Reply {
@@ -68,14 +75,14 @@ extension ControlService {
             let node = try closed(call, "recorded as disabled") { (transaction, id) throws(RecordsError) in
                 try transaction.setNodeState(id, state)
             }
-            return revoked(node, "node-disabled")
+            return try revoked(node, "node-disabled")
         }
         let reference = call.segment("node")
         let node = try write(call) { (transaction) throws(RecordsError) in
             try transaction.setNodeState(try transaction.reader.node(reference).id, state)
         }
         fleet.changed(nodes: [node.id])
-        var answer = answer(node)
+        var answer = try answer(node)
         answer.subConnectionsEnded = 0
         return Reply(answer)
     }
@@ -106,23 +113,29 @@ extension ControlService {
         }
         fleet.changed(nodes: [node.id])
         let ended = overlap == 0 ? fleet.disconnect(node: node.id, reason: "uuid-rotated") : 0
-        var answer = answer(node)
+        var answer = try answer(node)
         answer.uuid = new.uuid
         answer.subConnectionsEnded = ended
         return Reply(answer)
     }
 
     /// The order matters: first the records hold for new logins, then the link ends.
-    private func revoked(_ node: NodeRecord, _ reason: String) -> Reply {
+    private func revoked(_ node: NodeRecord, _ reason: String) throws(ControlError) -> Reply {
         fleet.changed(nodes: [node.id])
         let ended = fleet.disconnect(node: node.id, reason: reason)
-        var answer = answer(node)
+        var answer = try answer(node)
         answer.subConnectionsEnded = ended
         return Reply(answer)
     }
 
-    private func answer(_ node: NodeRecord) -> NodeAnswer {
-        NodeAnswer(node, live: fleet.online()[node.id], now: .now)
+    private func answer(_ node: NodeRecord) throws(ControlError) -> NodeAnswer {
+        let credentials = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in try reader.credentials(nodeID: node.id) }
+        }
+        let live = fleet.online()[node.id]
+        return NodeAnswer(
+            node, live: live, heard: live == nil ? nil : fleet.heard()?[node.id], credentials: credentials,
+            machines: fleet.sharing()[node.id] ?? [], now: .now)
     }
 
     private func refuseTaken(_ name: String) throws(ControlError) {

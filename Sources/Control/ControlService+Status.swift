@@ -3,15 +3,18 @@ import Records
 
 extension ControlService {
     func status() throws(ControlError) -> Reply {
-        let counts = try control { () throws(RecordsError) in
-            try store.read { (reader) throws(RecordsError) in try reader.counts() }
+        let (counts, remembered) = try control { () throws(RecordsError) in
+            try store.read { (reader) throws(RecordsError) in
+                (try reader.counts(), try reader.fact(.nodeAddress))
+            }
         }
         let online = fleet.online()
         let health = store.health
         return Reply(
             StatusAnswer(
                 running: fleet.isLive, version: serverVersion, pid: fleet.isLive ? Int(getpid()) : nil,
-                startedAt: fleet.isLive ? startedAt : nil, nodeAddress: nodeAddress, nodes: counts.nodes,
+                startedAt: fleet.isLive ? startedAt : nil, nodeAddress: nodeAddress ?? remembered,
+                nodes: counts.nodes,
                 disabledNodes: counts.disabledNodes, online: online.count,
                 subConnections: online.values.reduce(0) { $0 + $1.subConnections },
                 mappings: StatusAnswer.Mappings(

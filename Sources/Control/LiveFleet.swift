@@ -18,6 +18,13 @@ package protocol LiveFleet: Sendable {
     /// The nodes that have a link now, by their id. Returns at once: a copy, not a question to the loops.
     func online() -> [String: LiveNode]
 
+    /// When the last byte of each node with a link came, by its id. Asks the loop, at most 1 s; nil when it does not answer in
+    /// time.
+    func heard() -> [String: Timestamp]?
+
+    /// Of nodes whose uuid several machines use at once, those machines, the newest first. Asks the loop, at most 1 s.
+    func sharing() -> [String: [SharingMachine]]
+
     /// The sub-connections that are open now, of all nodes, in the order of their ids. Asks the loop, at most 1 s.
     func connections() -> [LiveConnection]
 
@@ -77,15 +84,45 @@ package struct LiveNode: Equatable, Sendable {
     package let sinceMicroseconds: Int64
     /// Open on its link, a second ago at most.
     package var subConnections: Int
+    /// The uuid that the link stands on, as the history names it.
+    package let credential: String?
 
     package init(
-        address: String, version: String, os: String, sinceMicroseconds: Int64, subConnections: Int
+        address: String, version: String, os: String, sinceMicroseconds: Int64, subConnections: Int,
+        credential: String? = nil
     ) {
+        self.credential = credential
         self.address = address
         self.version = version
         self.os = os
         self.sinceMicroseconds = sinceMicroseconds
         self.subConnections = subConnections
+    }
+}
+
+/// One of several machines that take a node's link from each other. Encodes with every key.
+package struct SharingMachine: Codable, Equatable, Sendable {
+    /// Drawn when its program was started; null where it does not say.
+    package let instance: String?
+    package let address: String
+    /// As it says.
+    package let hostName: String
+    /// When it last had the link.
+    package let at: Timestamp
+
+    package init(instance: String?, address: String, hostName: String, at: Timestamp) {
+        self.instance = instance
+        self.address = address
+        self.hostName = hostName
+        self.at = at
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(instance, forKey: .instance)
+        try values.encode(address, forKey: .address)
+        try values.encode(hostName, forKey: .hostName)
+        try values.encode(at, forKey: .at)
     }
 }
 
@@ -137,6 +174,8 @@ package struct OfflineFleet: LiveFleet {
     package func changed(nodes: [String]) {}
     package func disconnect(node id: String, reason: String) -> Int { 0 }
     package func online() -> [String: LiveNode] { [:] }
+    package func heard() -> [String: Timestamp]? { [:] }
+    package func sharing() -> [String: [SharingMachine]] { [:] }
     package func connections() -> [LiveConnection] { [] }
     package func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? { [:] }
     package func kill(connection id: Int64, reason: String) -> Bool { false }

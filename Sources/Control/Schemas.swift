@@ -28,7 +28,7 @@ package enum Schemas {
         .required("tags", .textMap, "what the operator says of it"),
         .required("state", .choice(NodeState.allCases.map(\.rawValue)), "whether it may log in"),
         .required("online", .flag, "whether it has a main link now"),
-        .required("lastSeen", .nullable(.time), "when it was last heard of"),
+        .required("lastSeen", .nullable(.time), "when its last byte came"),
         .required("address", .nullable(.text), "where its link came from"),
         .required("version", .nullable(.text), "of its program, as it says"),
         .required("os", .nullable(.text), "as it says"),
@@ -38,7 +38,40 @@ package enum Schemas {
         .required("revision", count, "raised with each change of what it is to run"),
         .required("subConnections", .nullable(count), "open now; null without a link"),
         .required("onlineSince", .nullable(.time), "when its link was up"),
+        .required(
+            "lastSeenWithin", .nullable(count),
+            "how many seconds after lastSeen it may have been heard last; null: it was not"),
+        .required(
+            "credential", .nullable(.text),
+            "which uuid its last link stands on, or stood on; as in the history"),
+        .required("credentials", .list(.object(credential)), "its uuids that are good, newest first"),
+        .required(
+            "machines", .list(.object(machine)),
+            "several that use its uuid and take its link from each other, in the last ten minutes; else empty"
+        ),
     ]
+
+    package static let credential = Schema(
+        name: "Credential",
+        fields: [
+            .required("id", .text, "as `credential` of connections in the history"),
+            .required("from", .time, "when it was made"),
+            .required("to", .nullable(.time), "when it ends; null: until it is ended"),
+            .required("lastUsed", .nullable(.time), "when a link last stood on it; null: none ever did"),
+            .required("inUse", .flag, "the link stands on it now"),
+            .required("weak", .flag, "it can be guessed: -allow-weak-uuid let it in"),
+            .required("origin", .choice(Origin.allCases.map(\.rawValue)), "who declared it"),
+        ])
+
+    package static let machine = Schema(
+        name: "Machine",
+        fields: [
+            .required(
+                "instance", .nullable(.text), "drawn when its program was started; null: it does not say"),
+            .required("address", .text, "where its last link came from"),
+            .required("hostName", .text, "as it says"),
+            .required("at", .time, "when it last took the link"),
+        ])
 
     package static let place = Schema(
         name: "Address",
@@ -90,7 +123,7 @@ package enum Schemas {
             .required("startedAt", .nullable(.time), "of the server"),
             .required(
                 "nodeAddress", .nullable(.text),
-                "host:port that nodes dial, as -public says; without that the port alone, as bound; null when the server is down"
+                "host:port that nodes dial, as -public says; without that as bound, the port alone where that is every address; of the last server, when none runs"
             ),
             .required("nodes", count, "all"),
             .required("disabledNodes", count, "that may not log in"),

@@ -7,7 +7,7 @@ package struct CredentialFactory: CredentialMaker {
     private let serverPublicKey: [UInt8]
     private let seal: SealingKey
 
-    /// Makes the keys at their first use.
+    /// Makes the keys at their first use, but never beside credentials that were sealed under others.
     package init(_ directory: DataDirectory) throws(DataDirectory.Failure) {
         serverPublicKey = try directory.serverKey().publicKey
         seal = try directory.sealingKey()

@@ -50,11 +50,31 @@ package struct DataDirectory: Sendable {
         SealingKey(try secret("seal.key", what: "sealing key"))
     }
 
+    /// Whether both keys are there.
+    package var hasKeys: Bool {
+        ["server.key", "seal.key"].allSatisfy { access("\(path)/\($0)", F_OK) == 0 }
+    }
+
+    /// A new key beside what only the old one opens would lock every node out for good, and look like a working server.
+    private func refuseLostKeys() throws(Failure) {
+        let count: Int
+        do throws(RecordsError) { count = try Store.credentials(in: path).count } catch {
+            throw Failure(description: "data directory: \(path): cannot tell what its keys open: \(error)")
+        }
+        guard count > 0 else { return }
+        let missing = ["server.key", "seal.key"].filter { access("\(path)/\($0)", F_OK) != 0 }
+        throw Failure(
+            description:
+                "data directory: \(path): \(missing.joined(separator: " and ")) missing beside a database with \(count) credentials that nothing else opens: copy it from the server that it came from; if it is lost: goproxy-admin backup FILE, then goproxy-admin restore FILE --without-keys, and each node needs a new uuid"
+        )
+    }
+
     /// 32 random bytes that are kept in a file of their own.
     private func secret(_ name: String, what: String) throws(Failure) -> [UInt8] {
         let file = "\(path)/\(name)"
         let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         if descriptor < 0, errno == ENOENT {
+            try refuseLostKeys()
             try makeSecret(file)
             // Another process may have been first: what is on disk is the secret.
             return try secret(name, what: what)

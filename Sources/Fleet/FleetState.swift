@@ -20,8 +20,9 @@ final class FleetState {
         /// Sub-connections that ended because a plan took the link's credential away; asked for by `disconnect`.
         var endedByPlan = 0
         var whenGone: [() -> Void] = []
-        /// Times and hosts of takeovers: two machines with one uuid show here.
-        var takeovers: [(at: UInt64, host: String)] = []
+        /// Why its session ends, where the link's own word says less.
+        var sessionEnd: String?
+        var takeovers = Takeovers()
         var auditBudget = AuditBudget()
 
         init(_ plan: NodePlan, _ peer: Peer) {
@@ -29,15 +30,19 @@ final class FleetState {
             self.plan = plan
             self.peer = peer
         }
+
+        /// When its last byte came; nil without a link.
+        func heard(_ now: Timestamp) -> Timestamp? {
+            guard session != nil else { return nil }
+            return peer.silence.map { now.earlier(nanoseconds: $0) }
+        }
     }
 
-    private static let manyTakeovers = 5
-    private static let window: UInt64 = 600_000_000_000
     /// How old the counts that lists show may be. Only of nodes that have opened or ended something: a
     /// thousand that rest are not looked at each second.
     private static let countInterval: UInt64 = 1_000_000_000
-    /// How much of a node's last seen a crash of this program may cost.
-    private static let seenInterval: UInt64 = 60_000_000_000
+    /// How much of a node's last seen a crash of this program may cost; with the 30 s of a silent link less than a minute.
+    private static let seenInterval: UInt64 = 25_000_000_000
 
     private let server: Server
     private let store: Store
@@ -51,6 +56,10 @@ final class FleetState {
     private var lastSeen: UInt64
     private lazy var writeBack = WriteBack(loop: server.loop, store: store) { [unowned self] in
         nodes[$0].map { observe($0) }
+    }
+
+    private lazy var ends = CredentialEnds(loop: server.loop, store: store) { [unowned self] nodes, now in
+        for id in nodes { endCredentials(of: id, now) }
     }
 
     init(server: Server, store: Store, live: LiveNodes, history: ConnectionHistory) {
@@ -74,6 +83,8 @@ final class FleetState {
         node.plan = plan
         node.peer.name = plan.name
         server.registry.setAdmissions(plan.admissions, of: node.peer)
+        server.registry.setFormer(plan.former, of: plan.id)
+        ends.watch(plan.id, plan.admissions)
         if node.session != nil, !plan.admissions.contains(where: { $0.identity == node.identity }) {
             node.endedByPlan += node.peer.revoke()
         }
@@ -81,6 +92,41 @@ final class FleetState {
         writeBack.forgetStates(of: plan.id) { plan.wantedRevisions[$0] != nil }
         history.routesMayHaveChanged()
         markDirty(node)
+    }
+
+    /// Uuids of nodes that are no more.
+    func know(_ ended: [String: [EndedCredential]]) {
+        for (id, credentials) in ended where nodes[id] == nil {
+            server.registry.setFormer(NodePlan.former(credentials), of: id)
+        }
+    }
+
+    /// The time of some of its uuids is over: nobody logs in with them, and a link that stands on one ends.
+    private func endCredentials(of id: String, _ now: Int64) {
+        guard let node = nodes[id] else { return }
+        var ended: [Admission] = []
+        node.plan.admissions.removeAll { admission in
+            guard admission.validMicroseconds.upperBound <= now else { return false }
+            ended.append(admission)
+            return true
+        }
+        server.registry.setAdmissions(node.plan.admissions, of: node.peer)
+        for admission in ended {
+            let time = Timestamp(microseconds: admission.validMicroseconds.upperBound)
+            node.plan.former[admission.identity] = NodePlan.Former(
+                node: node.plan.name, why: "it was good until \(time)")
+            var subConnections: Int?
+            if node.session != nil, node.identity == admission.identity {
+                node.sessionEnd = "uuid-ended"
+                subConnections = node.peer.revoke(because: "its uuid was good until \(time)")
+            }
+            Log.warn(
+                "uuid-ended", ("node", node.plan.name), ("credential", admission.name), ("good-until", time),
+                ("sub-connections", subConnections.map { "\($0)" } ?? "-"))
+            ends.note(admission.identity, subConnections: subConnections)
+        }
+        server.registry.setFormer(node.plan.former, of: id)
+        ends.watch(id, node.plan.admissions)
     }
 
     private func describe(_ peer: Peer, _ mapping: UInt32) -> ConnectionHistory.RouteText? {
@@ -114,6 +160,8 @@ final class FleetState {
         writeBack.forgetStates(of: id)
         leavingOut.remove(id)
         server.registry.setAdmissions([], of: node.peer)
+        ends.watch(id, [])
+        server.registry.setFormer(node.plan.removed(at: .now), of: id)
         node.endedByPlan += node.peer.revoke()
         node.peer.apply([], revision: node.peer.revision)
         gone[id] = node
@@ -152,6 +200,7 @@ final class FleetState {
 
     private func add(_ plan: NodePlan) -> Managed {
         let peer = server.makePeer(plan.name)
+        peer.id = plan.id
         let node = Managed(plan, peer)
         nodes[plan.id] = node
         byPeer[ObjectIdentifier(peer)] = node
@@ -169,12 +218,13 @@ final class FleetState {
 
     private func admitted(_ peer: Peer, _ identity: [UInt8], _ hello: Hello, _ address: SocketAddress) {
         guard let node = byPeer[ObjectIdentifier(peer)] else { return }
-        noteTakeover(node, address)
-        endSession(node, "replaced")
+        noteTakeover(node, hello, address)
+        endSession(node, "replaced", silence: node.peer.silence ?? 0)
         let session = ObservedSession(
             id: store.newSessionID(), nodeID: node.id, node: node.plan.name, identity: identity,
-            address: "\(address)", version: hello.programVersion, os: hello.system)
+            address: "\(address)", version: hello.programVersion, os: hello.system, instance: hello.instance)
         node.session = session
+        node.sessionEnd = nil
         node.identity = identity
         history.routesMayHaveChanged()
         writeBack.tell(session)
@@ -182,16 +232,22 @@ final class FleetState {
             node.id,
             LiveNode(
                 address: session.address, version: session.version, os: session.os,
-                sinceMicroseconds: session.openedAt.microseconds, subConnections: 0))
+                sinceMicroseconds: session.openedAt.microseconds, subConnections: 0,
+                credential: Admission.name(identity)))
         // A new session's first observations are written anew, whatever was written of the one before.
         writeBack.forgetStates(of: node.id)
         markDirty(node)
     }
 
-    private func endSession(_ node: Managed, _ reason: String, subConnections: Int? = nil) {
+    private func endSession(
+        _ node: Managed, _ reason: String, subConnections: Int? = nil, silence: UInt64 = 0
+    ) {
         guard var session = node.session else { return }
         node.session = nil
-        session.end = ObservedSession.End(reason: reason, subConnections: subConnections)
+        let now = Timestamp.now
+        session.end = ObservedSession.End(
+            at: now, reason: node.sessionEnd ?? reason, subConnections: subConnections,
+            heardAt: now.earlier(nanoseconds: silence))
         writeBack.tell(session)
     }
 
@@ -202,7 +258,8 @@ final class FleetState {
         // A link that was replaced ends after its successor stands: its session has ended by then.
         if node.peer.link == nil, node.session != nil {
             live.set(node.id, nil)
-            endSession(node, end.word.rawValue, subConnections: end.subConnections)
+            endSession(
+                node, end.word.rawValue, subConnections: end.subConnections, silence: end.silence)
         }
         finishIfGone(node)
     }
@@ -212,6 +269,7 @@ final class FleetState {
         server.loop.scheduleBySecond(after: Self.countInterval) { [weak self] in self?.count() }
         history.beat()
         writeBack.tick()
+        ends.tick()
         for node in moved {
             node.hasMoved = false
             live.setSubConnections(node.id, node.peer.openStreams)
@@ -222,10 +280,25 @@ final class FleetState {
         }
         guard server.loop.now - lastSeen >= Self.seenInterval else { return }
         lastSeen = server.loop.now
-        let ids = nodes.values.filter { $0.session != nil }.map(\.id)
-        guard !ids.isEmpty else { return }
-        // One that fails is told again in a minute, as it is then.
-        store.submit { (transaction) throws(RecordsError) in try transaction.seen(ids) }
+        let now = Timestamp.now
+        let seen = nodes.values.compactMap { node in
+            node.heard(now).map { SeenNode(id: node.id, identity: node.identity, at: $0) }
+        }
+        guard !seen.isEmpty else { return }
+        // One that fails is told again the next time, as it is then.
+        store.submit { (transaction) throws(RecordsError) in try transaction.seen(seen) }
+    }
+
+    /// Machines that share one uuid, by the node's id.
+    func sharing() -> [String: [SharingMachine]] {
+        let now = server.loop.now
+        return nodes.mapValues { $0.takeovers.sharing(now: now) }.filter { !$0.value.isEmpty }
+    }
+
+    /// When the last byte of each node with a link came.
+    func heard() -> [String: Timestamp] {
+        let now = Timestamp.now
+        return nodes.compactMapValues { $0.heard(now) }
     }
 
     private func markMoved(_ node: Managed) {
@@ -234,22 +307,14 @@ final class FleetState {
         moved.append(node)
     }
 
-    /// One uuid on two machines: they take the link from each other. Once in a while that is a node that moved.
-    private func noteTakeover(_ node: Managed, _ address: SocketAddress) {
-        let now = server.loop.now
-        guard node.peer.link != nil else { return }
-        node.takeovers.removeAll { now - $0.at > Self.window }
-        node.takeovers.append((now, address.host))
-        let hosts = Set(node.takeovers.map(\.host))
-        guard node.takeovers.count > Self.manyTakeovers, hosts.count > 1 else {
-            // From one host as many as it likes: the last ones tell whether there is another.
-            if node.takeovers.count > 8 * Self.manyTakeovers { node.takeovers.removeFirst() }
-            return
-        }
-        node.takeovers.removeAll()
-        audit(
-            node, "takeovers",
-            "more than \(Self.manyTakeovers) in 10 minutes, from \(hosts.sorted().joined(separator: ", "))")
+    /// Says when a storm begins, once.
+    private func noteTakeover(_ node: Managed, _ hello: Hello, _ address: SocketAddress) {
+        let words = node.takeovers.note(
+            hello, address: "\(address)", host: address.host, tookOver: node.peer.link != nil,
+            now: server.loop.now)
+        guard let words else { return }
+        Log.error("uuid-shared", ("node", node.plan.name), ("machines", words))
+        audit(node, "takeovers", words)
     }
 
     private func violated(_ node: Managed, _ violation: Violation) {
@@ -309,5 +374,11 @@ final class FleetState {
             states.append(ObservedState(mapping: id, state: .failed(detail: reason), appliedRevision: wanted))
         }
         return states
+    }
+}
+
+extension Timestamp {
+    fileprivate func earlier(nanoseconds: UInt64) -> Timestamp {
+        Timestamp(microseconds: microseconds - Int64(clamping: nanoseconds / 1_000))
     }
 }

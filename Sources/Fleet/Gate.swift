@@ -26,6 +26,8 @@ final class Gate: AcceptHandler, TurnWork {
     private let admitted: (SecuredConnection, SocketAddress) -> Void
     private let refused: (Refusal) -> Void
     private let isHeldOff: () -> Bool
+    /// Whose the last unknown identity is, where it was one.
+    private let former: () -> NodePlan.Former?
     private var limits: SourceLimits
     private var share = TurnShare()
     /// Those whose first bytes are there.
@@ -38,8 +40,10 @@ final class Gate: AcceptHandler, TurnWork {
         context: TLSContext, key: SigningKey, hello: Hello, settings: TunnelSettings, maximumPerSource: Int,
         loop: EventLoop, judge: @escaping Handshake.Judge,
         admitted: @escaping (SecuredConnection, SocketAddress) -> Void,
-        isHeldOff: @escaping () -> Bool, refused: @escaping (Refusal) -> Void
+        isHeldOff: @escaping () -> Bool, former: @escaping () -> NodePlan.Former?,
+        refused: @escaping (Refusal) -> Void
     ) {
+        self.former = former
         self.isHeldOff = isHeldOff
         self.context = context
         self.key = key
@@ -124,10 +128,19 @@ final class Gate: AcceptHandler, TurnWork {
     }
 
     /// `isInnocent`: others at its address have not failed with it.
-    fileprivate func left(_ visitor: Visitor, failure: String?, isInnocent: Bool = false) {
+    /// `former`: it came with what was a node's.
+    fileprivate func left(
+        _ visitor: Visitor, failure: String?, isInnocent: Bool = false, former: NodePlan.Former? = nil
+    ) {
         guard visitors.removeValue(forKey: ObjectIdentifier(visitor)) != nil else { return }
         limits.left(visitor.address, failed: failure != nil && !isInnocent, now: loop.now)
         guard let failure else { return }
+        if let former {
+            return Log.limited(
+                .warn, "handshake-failed", key: "\(visitor.address.host) \(former.node)",
+                ("address", visitor.address), ("node", former.node),
+                ("reason", "\(failure): a uuid of this node that lets nobody in: \(former.why)"))
+        }
         Log.limited(
             .warn, "handshake-failed", key: "\(visitor.address.host) \(failure)",
             ("address", visitor.address),
@@ -235,12 +248,15 @@ final class Gate: AcceptHandler, TurnWork {
                     gate.refused(.logins)
                     return gate.left(self, failure: "too many logins with this credential", isInnocent: true)
                 }
+                var former: NodePlan.Former?
                 switch failure.cause {
                 case .wrongCredential: gate.refused(.wrongCredential)
-                case .unknownCredential: gate.refused(.unknownNode)
+                case .unknownCredential:
+                    gate.refused(.unknownNode)
+                    former = gate.former()
                 case .other: break
                 }
-                gate.left(self, failure: failure.description)
+                gate.left(self, failure: failure.description, former: former)
             case .success(let connection):
                 gate.share.spend(TurnCost.login)
                 gate.left(self, failure: nil)

@@ -75,7 +75,7 @@ package final class ManagedServer {
     package func start(on address: SocketAddress, flags: Flags) throws(ServerFailure) -> SocketAddress {
         let bound = try server.start(on: address)
         do {
-            running = try run(flags, nodeAddress: publicAddress ?? ":\(bound.port)")
+            running = try run(flags, nodeAddress: publicAddress ?? Self.nodeAddress(bound))
         } catch let error as RecordsError {
             throw ServerFailure(description: "records: \(error)")
         } catch {
@@ -84,6 +84,11 @@ package final class ManagedServer {
         Log.info("server-listening", ("address", bound))
         Log.info("control-listening", ("path", "\(directory.path)/\(Self.socketName)"))
         return bound
+    }
+
+    /// What nodes dial, as far as the socket tells: with `0.0.0.0` the port alone.
+    private static func nodeAddress(_ bound: SocketAddress) -> String {
+        ["0.0.0.0", "::"].contains(bound.host) ? ":\(bound.port)" : "\(bound)"
     }
 
     private func run(_ flags: Flags, nodeAddress: String) throws -> Running {
@@ -95,7 +100,11 @@ package final class ManagedServer {
             log: store.history, slots: slots, policy: historySettings.policy, loop: server.loop)
         store.onLost = { [whenLost] in whenLost?($0.message) }
         try store.write(actor: .server) { (transaction) throws(RecordsError) in
-            _ = try transaction.closeSessions(reason: "server-crash")
+            _ = try transaction.closeSessions(
+                reason: "server-crash", lastAlive: try transaction.reader.lastCrash())
+            _ = try transaction.endExpiredCredentials()
+            // For commands without a server.
+            try transaction.set(.nodeAddress, nodeAddress)
         }
         try declare(flags, in: store)
         store.startRetention(historySettings.retention)

@@ -39,6 +39,8 @@ package final class Reconciler: LiveFleet {
         for record in try store.read({ (reader) throws(RecordsError) in try reader.fleet() }) {
             fleet.apply(NodePlan(record, keys: keys))
         }
+        let ended = try store.read { (reader) throws(RecordsError) in try reader.endedCredentials() }
+        fleet.know(Dictionary(grouping: ended, by: \.nodeID))
     }
 
     package func changed(nodes: [String]) {
@@ -145,6 +147,14 @@ package final class Reconciler: LiveFleet {
         case .node(let id), .mapping(_, let id): changed(nodes: [id])
         case .connection: break
         }
+    }
+
+    package func heard() -> [String: Timestamp]? {
+        live.all().isEmpty ? [:] : ask { fleet, answer in answer.give(fleet.heard()) }
+    }
+
+    package func sharing() -> [String: [SharingMachine]] {
+        ask { fleet, answer in answer.give(fleet.sharing()) } ?? [:]
     }
 
     package func passed(of ids: [Int64]?) -> [Int64: PassedBytes]? {

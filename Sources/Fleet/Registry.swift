@@ -1,6 +1,7 @@
 import Glibc
 import Mux
 import Reactor
+import Records
 import TLS
 import Tunnel
 
@@ -20,6 +21,13 @@ package struct Admission: Equatable, Sendable {
         self.psk = psk
         self.publicKey = publicKey
         self.validMicroseconds = validMicroseconds
+    }
+
+    /// As the history names it.
+    var name: String { Self.name(identity) }
+
+    static func name(_ identity: [UInt8]) -> String {
+        NewCredentialRecord(identity: identity, publicKey: [], sealedPSK: []).name
     }
 
     package init(_ credential: Credential) {
@@ -53,6 +61,10 @@ package final class Registry {
     private var identities: [ObjectIdentifier: [[UInt8]]] = [:]
     /// The last identity that was asked for is one that may log in again only later.
     private(set) var heldOff = false
+    /// Whose it is, where it is a known one that lets nobody in.
+    private(set) var former: NodePlan.Former?
+    private var formers: [[UInt8]: NodePlan.Former] = [:]
+    private var formersOf: [String: [[UInt8]]] = [:]
 
     package init() {}
 
@@ -69,10 +81,22 @@ package final class Registry {
         }
     }
 
+    /// Known uuids of the node with this id that let nobody in.
+    func setFormer(_ former: [[UInt8]: NodePlan.Former], of id: String) {
+        for identity in formersOf.removeValue(forKey: id) ?? [] { formers[identity] = nil }
+        guard !former.isEmpty else { return }
+        formersOf[id] = Array(former.keys)
+        formers.merge(former) { $1 }
+    }
+
     func psk(for identity: UnsafeRawBufferPointer, now: UInt64) -> [UInt8]? {
         heldOff = false
+        former = nil
         // 16 bytes; anything longer is not worth a copy.
-        guard identity.count == 16, let entry = entries[[UInt8](identity)], entry.admission.isValidNow else {
+        guard identity.count == 16 else { return nil }
+        let identity = [UInt8](identity)
+        guard let entry = entries[identity], entry.admission.isValidNow else {
+            former = formers[identity]
             return nil
         }
         heldOff = !entry.logins.allows(now: now)

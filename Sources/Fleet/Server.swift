@@ -74,7 +74,7 @@ package final class Server {
                     ? "the node's signing key is not the one on record" : nil
             },
             admitted: { [weak self] connection, address in self?.admitted(connection, address) },
-            isHeldOff: { [registry] in registry.heldOff },
+            isHeldOff: { [registry] in registry.heldOff }, former: { [registry] in registry.former },
             refused: { [weak self] in self?.onRefused?($0) })
         self.gate = gate
         do throws(SystemError) {

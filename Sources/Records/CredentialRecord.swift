@@ -12,10 +12,41 @@ package struct CredentialRecord: Equatable, Sendable {
     package let notAfter: Timestamp?
     package let weak: Bool
     package let origin: Origin
+    /// When a link last stood on it; nil: none ever did.
+    package let lastUsed: Timestamp?
+
+    /// As the history names it.
+    package var name: String { hex(identity) }
 
     package func isValid(at time: Timestamp) -> Bool {
         notBefore <= time && (notAfter.map { time < $0 } ?? true)
     }
+}
+
+/// A uuid that is good no more: what is left of it is its name.
+package struct EndedCredential: Equatable, Sendable {
+    package enum Reason: String, Sendable {
+        /// Its time was over.
+        case expired
+        /// Another took its place at once.
+        case rotated
+        case nodeRemoved = "node-removed"
+        /// The server's flags name another one.
+        case flags
+        /// It cannot be opened here: what it was sealed under has gone.
+        case sealedElsewhere = "sealed-elsewhere"
+        /// A restored backup had it as good, which it no longer was.
+        case restored
+    }
+
+    package let identity: [UInt8]
+    package let nodeID: String
+    /// The node's name when it ended.
+    package let node: String
+    package let at: Timestamp
+    package let reason: Reason
+
+    package var name: String { hex(identity) }
 }
 
 /// A credential that is to be.
@@ -31,6 +62,9 @@ package struct NewCredentialRecord: Equatable, Sendable {
         self.sealedPSK = sealedPSK
         self.weak = weak
     }
+
+    /// As the history names it.
+    package var name: String { hex(identity) }
 
     /// The identity in the form of a UUID: the node's id, when this is its first credential.
     package var id: String {

@@ -20,9 +20,14 @@ package struct ObservedSession: Sendable, Equatable {
         package let reason: String
         /// That ended with it; nil: nobody counted.
         package let subConnections: Int?
+        /// When the node's last byte came: a silent link is given up long after.
+        package let heardAt: Timestamp
 
-        package init(at: Timestamp = .now, reason: String, subConnections: Int? = nil) {
+        package init(
+            at: Timestamp = .now, reason: String, subConnections: Int? = nil, heardAt: Timestamp? = nil
+        ) {
             self.at = at
+            self.heardAt = heardAt ?? at
             self.reason = reason
             self.subConnections = subConnections
         }
@@ -37,13 +42,16 @@ package struct ObservedSession: Sendable, Equatable {
     package let version: String
     package let os: String
     package let openedAt: Timestamp
+    /// Of the node's process; nil for one that does not say.
+    package let instance: [UInt8]?
     /// Nil while it stands.
     package var end: End?
 
     package init(
         id: Int64, nodeID: String, node: String, identity: [UInt8], address: String, version: String,
-        os: String, openedAt: Timestamp = .now
+        os: String, instance: [UInt8]? = nil, openedAt: Timestamp = .now
     ) {
+        self.instance = instance
         self.id = id
         self.nodeID = nodeID
         self.node = node
@@ -52,6 +60,19 @@ package struct ObservedSession: Sendable, Equatable {
         self.version = version
         self.os = os
         self.openedAt = openedAt
+    }
+}
+
+/// A node that has a link, and when its last byte came.
+package struct SeenNode: Sendable {
+    package let id: String
+    package let identity: [UInt8]
+    package let at: Timestamp
+
+    package init(id: String, identity: [UInt8], at: Timestamp) {
+        self.id = id
+        self.identity = identity
+        self.at = at
     }
 }
 
@@ -111,6 +132,7 @@ package struct FleetNode: Equatable, Sendable {
     package let node: NodeRecord
     package var credentials: [CredentialRecord]
     package var mappings: [MappingRecord]
+    package let ended: [EndedCredential]
 }
 
 /// Numbers for a status page.

@@ -5,6 +5,8 @@ package enum Limits {
     package static let tagsPerNode = 64
     package static let tagValueBytes = 255
     package static let credentialsPerNode = 8
+    /// Of which the name is kept.
+    package static let endedCredentials = 10_000
     /// 90 days.
     package static let overlapSeconds: Int64 = 90 * 86_400
     /// Version, operating system and address as a node tells them.

@@ -28,6 +28,10 @@ package struct NodeRecord: Codable, Equatable, Sendable, Identifiable {
     package let createdAt: Timestamp
     /// Raised with every change of what the node is to run.
     package let revision: Int64
+    /// How much later than `lastSeen` it may have been heard of, in seconds; nil: no later.
+    package var lastSeenWithin: Int64?
+    /// Which uuid the last link stood on, as the history names it. Not encoded: no part of what is desired.
+    package var credential: String?
 }
 
 extension NodeRecord {

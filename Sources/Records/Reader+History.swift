@@ -87,6 +87,16 @@ extension Reader {
         }
     }
 
+    /// The last sign of life of a server that ended without saying so, if the one before this start did.
+    package func lastCrash() throws(RecordsError) -> Timestamp? {
+        try records { () throws(SQLiteError) in
+            try database.first(
+                "SELECT from_at FROM notes WHERE kind = 'gap' AND detail = ? ORDER BY id DESC LIMIT 1",
+                Note.Gap.serverCrash.rawValue
+            ) { (row) throws(SQLiteError) in try row.timeOrNil(0) } ?? nil
+        }
+    }
+
     func highestSession() throws(RecordsError) -> Int64 {
         try records { () throws(SQLiteError) in
             try database.first("SELECT coalesce(max(id), 0) FROM sessions") { (row) throws(SQLiteError) in

@@ -71,22 +71,42 @@ package struct Reader {
         }
     }
 
+    /// Of all nodes, by the node's id.
+    package func credentials() throws(RecordsError) -> [String: [CredentialRecord]] {
+        let all = try records { () throws(SQLiteError) in
+            try database.query(
+                "SELECT * FROM credentials ORDER BY not_before DESC, identity", row: CredentialRecord.init)
+        }
+        return Dictionary(grouping: all, by: \.nodeID)
+    }
+
+    /// Uuids that are good no more, of this node or of all, those of nodes that are gone among them.
+    package func endedCredentials(nodeID: String? = nil) throws(RecordsError) -> [EndedCredential] {
+        try records { () throws(SQLiteError) in
+            guard let nodeID else {
+                return try database.query("SELECT * FROM ended_credentials", row: EndedCredential.init)
+            }
+            // A node has few, and all have few: they are not worth an index.
+            return try database.query(
+                "SELECT * FROM ended_credentials WHERE node = ?", nodeID, row: EndedCredential.init)
+        }
+    }
+
     /// Every node with its credentials and mappings, in one pass over each table: a server's start.
     package func fleet() throws(RecordsError) -> [FleetNode] {
-        var credentials: [String: [CredentialRecord]] = [:]
+        let credentials = try credentials()
         var mappings: [String: [MappingRecord]] = [:]
         try records { () throws(SQLiteError) in
-            try database.forEach("SELECT * FROM credentials") { (row) throws(SQLiteError) in
-                let credential = try CredentialRecord(row)
-                credentials[credential.nodeID, default: []].append(credential)
-            }
             try database.forEach("SELECT * FROM mapping_list ORDER BY id") { (row) throws(SQLiteError) in
                 let mapping = try MappingRecord(row)
                 mappings[mapping.nodeID, default: []].append(mapping)
             }
         }
+        let ended = Dictionary(grouping: try endedCredentials(), by: \.nodeID)
         return try nodes().map {
-            FleetNode(node: $0, credentials: credentials[$0.id] ?? [], mappings: mappings[$0.id] ?? [])
+            FleetNode(
+                node: $0, credentials: credentials[$0.id] ?? [], mappings: mappings[$0.id] ?? [],
+                ended: ended[$0.id] ?? [])
         }
     }
 
@@ -94,7 +114,8 @@ package struct Reader {
     package func fleetNode(id: String) throws(RecordsError) -> FleetNode? {
         guard let node = try node(id: id) else { return nil }
         return FleetNode(
-            node: node, credentials: try credentials(nodeID: id), mappings: try mappings(nodeID: id))
+            node: node, credentials: try credentials(nodeID: id), mappings: try mappings(nodeID: id),
+            ended: try endedCredentials(nodeID: id))
     }
 
     package func counts() throws(RecordsError) -> FleetCounts {

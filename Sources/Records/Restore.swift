@@ -9,11 +9,64 @@ package struct Restore: Sendable {
     package let knownUntil: Timestamp
     package let at: Timestamp
     package let schema: Int
+    package let changes: RestoreChanges
+    /// Uuids in it that the keys here do not open.
+    package let unusable: Int
+
+    package struct Options: Sendable {
+        /// Ends again what had ended since the backup, as the replaced database tells.
+        package var revokesSince = false
+        /// Uuids that no key here opens end, where they would stop it.
+        package var endsUnusable = false
+        package var isUsable: @Sendable (CredentialRecord) -> Bool = { _ in true }
+
+        package init() {}
+    }
+
+    /// What a restore would bring back and lose. Changes nothing.
+    package static func preview(
+        from backup: String, into directory: String
+    ) throws(RecordsError) -> RestoreChanges {
+        try changes(Backup.opened(backup).database, "\(directory)/\(Store.fileName)")
+    }
+
+    private static func changes(_ backup: Database, _ path: String) throws(RecordsError) -> RestoreChanges {
+        // One that cannot be read tells nothing; a backup takes its place all the same.
+        let replaced = try? Backup.opened(path).database
+        if let replaced, let changes = try? RestoreChanges(backup: backup, replaced: replaced, now: .now) {
+            return changes
+        }
+        return try records { () throws(SQLiteError) in
+            try RestoreChanges(backup: backup, replaced: nil, now: .now)
+        }
+    }
+
+    /// Of any schema.
+    static func credentials(of database: Database) throws(RecordsError) -> [CredentialRecord] {
+        try records { () throws(SQLiteError) in
+            try database.query("SELECT * FROM credentials", row: CredentialRecord.init)
+        }
+    }
+
+    /// A database that no node could log in to is not put in place unless it is asked for.
+    private static func unusable(
+        _ part: String, _ backup: String, _ directory: String, _ options: Options
+    ) throws(RecordsError) -> Int {
+        let credentials = try credentials(of: Backup.opened(part).database)
+        let unusable = credentials.filter { !options.isUsable($0) }.count
+        guard unusable > 0, !options.endsUnusable else { return unusable }
+        throw RecordsError(
+            .invalid,
+            "\(backup): \(unusable) of its \(credentials.count) credentials cannot be opened with the keys in \(directory): their nodes could never log in",
+            hint:
+                "copy server.key and seal.key of the server that the backup is from into \(directory); if they are lost, --without-keys ends those uuids, and each node needs a new one"
+        )
+    }
 
     /// Takes the folder's lock, checks the backup, puts it in place, and writes into it that it was restored: nothing is known
     /// of the time between its last record and now. Whatever stops it before the exchange leaves the database as it was.
     package static func run(
-        from backup: String, into directory: String, actor: Actor
+        from backup: String, into directory: String, actor: Actor, _ options: Options = Options()
     ) throws(RecordsError) -> Restore {
         let lock = try LockFile(directory: directory)
         let path = "\(directory)/\(Store.fileName)"
@@ -22,6 +75,8 @@ package struct Restore: Sendable {
         for suffix in ["", "-wal", "-shm", "-journal"] { unlink(part + suffix) }
         let (schema, knownUntil) = try copy(backup, to: part)
         defer { unlink(part) }
+        let unusable = try unusable(part, backup, directory, options)
+        let changes = try changes(Backup.opened(part).database, path)
         FolderOwner.give(part, in: directory)
         let now = Timestamp.now
         let replaced = try exchange(path, with: part, now)
@@ -32,8 +87,12 @@ package struct Restore: Sendable {
         defer { store.close() }
         try store.write(actor: actor) { (transaction) throws(RecordsError) in
             try transaction.noteRestored(backup, knownUntil: knownUntil, replaced: replaced)
+            if options.revokesSince { try transaction.revokeAgain(changes) }
+            if options.endsUnusable { try transaction.endUnusable(options.isUsable) }
         }
-        return Restore(replaced: replaced, knownUntil: knownUntil, at: now, schema: schema)
+        return Restore(
+            replaced: replaced, knownUntil: knownUntil, at: now, schema: schema, changes: changes,
+            unusable: unusable)
     }
 
     static let slots = SlotFile.name
@@ -120,7 +179,10 @@ package struct Restore: Sendable {
             try moveLog(of: path, to: "\(path).replaced-\(stamp(now))")
             return nil
         }
-        let aside = "\(path).replaced-\(stamp(now))"
+        var aside = "\(path).replaced-\(stamp(now))"
+        // Another one of the same second.
+        var other = stat()
+        while lstat(aside, &other) == 0 { aside += "+" }
         if status.st_size > 0 {
             let database = try? Database(path: path, mode: .readWrite)
             // What fails here fails because the file is broken, and then its log is kept as it is.

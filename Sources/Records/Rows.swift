@@ -41,6 +41,8 @@ extension NodeRecord {
         os = try row.textOrNil(9)
         mappings = try row.number(10)
         online = try row.bool(11)
+        lastSeenWithin = try row.integerOrNil(12).map { $0 / 1_000_000 + ($0 % 1_000_000 > 0 ? 1 : 0) }
+        credential = row.isNull(13) ? nil : hex(try row.blob(13))
     }
 }
 
@@ -81,6 +83,18 @@ extension CredentialRecord {
         notAfter = try row.timeOrNil(5)
         weak = try row.bool(6)
         origin = try row.word(7)
+        // A backup may be older than the column.
+        lastUsed = row.columnCount > 8 ? try row.timeOrNil(8) : nil
+    }
+}
+
+extension EndedCredential {
+    init(_ row: borrowing Row) throws(SQLiteError) {
+        identity = try row.blob(0)
+        nodeID = try row.text(1)
+        node = try row.text(2)
+        at = try row.time(3)
+        reason = try row.word(4)
     }
 }
 

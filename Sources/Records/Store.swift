@@ -1,3 +1,4 @@
+import Glibc
 import SQLite
 import Synchronization
 
@@ -75,6 +76,13 @@ package final class Store: Sendable {
         self.readers = readers
         self.slots = Mutex(slots)
         sessionIDs = Atomic(lastSession)
+    }
+
+    /// Of the database in a folder, whoever has it; none where there is none yet.
+    package static func credentials(in directory: String) throws(RecordsError) -> [CredentialRecord] {
+        let path = "\(directory)/\(fileName)"
+        guard access(path, F_OK) == 0 else { return [] }
+        return try Restore.credentials(of: try Backup.opened(path).database)
     }
 
     /// For a file that was just made in a data folder: what root makes in somebody else's belongs to who owns the folder.

@@ -11,12 +11,18 @@ extension Transaction {
             throw RecordsError(.invalid, "overlap: \(overlapSeconds) s is not between 0 and 90 days")
         }
         try requireIdentity(credential.identity, isFreeFor: nil)
-        let end = now.adding(seconds: overlapSeconds)
+        let overlapEnd = now.adding(seconds: overlapSeconds)
         try run(
             "UPDATE credentials SET not_after = ?2 WHERE node = ?1 AND coalesce(not_after, ?2) >= ?2", nodeID,
-            end)
-        try run("DELETE FROM credentials WHERE node = ? AND not_after <= ?", nodeID, now)
-        let kept = try reader.credentials(nodeID: nodeID).count
+            overlapEnd)
+        var kept = 0
+        for old in try reader.credentials(nodeID: nodeID) {
+            guard let notAfter = old.notAfter, notAfter <= now else {
+                kept += 1
+                continue
+            }
+            try end(old, notAfter < now ? .expired : .rotated)
+        }
         guard kept < Limits.credentialsPerNode else {
             throw RecordsError(
                 .limit, "node \(node.name) has \(kept) uuids that are still valid",
@@ -35,11 +41,57 @@ extension Transaction {
         throws(RecordsError) -> Int
     {
         let node = try require(nodeID: nodeID)
-        let ended = try run("DELETE FROM credentials WHERE node = ? AND identity IS NOT ?", nodeID, identity)
-        if ended > 0 {
-            try audit("node-end-credentials", before: node, after: node, detail: "\(ended) ended")
+        let ended = try reader.credentials(nodeID: nodeID).filter { $0.identity != identity }
+        for credential in ended { try end(credential, .rotated) }
+        if !ended.isEmpty {
+            try audit("node-end-credentials", before: node, after: node, detail: "\(ended.count) ended")
         }
-        return ended
+        return ended.count
+    }
+
+    /// Ends the uuids whose time is over, each with its entry in the audit. `links` says how many sub-connections ended with
+    /// a link that stood on one. Answers how many ended.
+    @discardableResult
+    package mutating func endExpiredCredentials(links: [[UInt8]: Int] = [:]) throws(RecordsError) -> Int {
+        let expired = try records { () throws(SQLiteError) in
+            try database.query(
+                "SELECT * FROM credentials WHERE not_after <= ? ORDER BY not_after, identity", now,
+                row: CredentialRecord.init)
+        }
+        for credential in expired {
+            let node = try reader.node(id: credential.nodeID)
+            let link =
+                links[credential.identity].map { "; its link was closed, \($0) sub-connections ended" } ?? ""
+            try audit(
+                "uuid-ended", node: node,
+                detail:
+                    "identity \(Self.id(credential.identity)), good until \(credential.notAfter ?? now)\(link)"
+            )
+            try end(credential, .expired)
+        }
+        return expired.count
+    }
+
+    /// What is left of a uuid that has ended is its name, and why.
+    mutating func end(_ credential: CredentialRecord, _ reason: EndedCredential.Reason) throws(RecordsError) {
+        try run(
+            """
+            INSERT OR REPLACE INTO ended_credentials (identity, node, node_name, ended_at, reason)
+            SELECT c.identity, c.node, n.name, ?2, ?3
+            FROM credentials AS c JOIN nodes AS n ON n.id = c.node WHERE c.identity = ?1
+            """, credential.identity, min(credential.notAfter ?? now, now), reason.rawValue)
+        // Those are told apart from strangers as long as there is room for their names.
+        try run(
+            """
+            DELETE FROM ended_credentials WHERE identity IN
+                (SELECT identity FROM ended_credentials ORDER BY ended_at DESC LIMIT -1 OFFSET ?)
+            """, Limits.endedCredentials)
+        try run("DELETE FROM credentials WHERE identity = ?", credential.identity)
+    }
+
+    /// In the form of a UUID, as the audit names it.
+    private static func id(_ identity: [UInt8]) -> String {
+        NewCredentialRecord(identity: identity, publicKey: [], sealedPSK: []).id
     }
 
     mutating func insert(
@@ -49,6 +101,8 @@ extension Transaction {
             !credential.sealedPSK.isEmpty,
             credential.sealedPSK.count <= 256
         else { throw RecordsError(.invalid, "credential: not of the right form") }
+        // One that the flags take up again.
+        try run("DELETE FROM ended_credentials WHERE identity = ?", credential.identity)
         try run(
             """
             INSERT INTO credentials (identity, node, public_key, sealed_psk, not_before, weak, origin)

@@ -11,7 +11,7 @@ extension Transaction {
         if let credential {
             try replace(credential, of: node)
         } else {
-            try run("DELETE FROM credentials WHERE node = ? AND origin = 'flags'", node.id)
+            try endFlagCredentials(of: node.id, except: nil)
         }
         var wanted = mappings
         var unwanted: [MappingRecord] = []
@@ -50,13 +50,21 @@ extension Transaction {
             return
         }
         try requireIdentity(credential.identity, isFreeFor: node.id)
-        try run(
-            "DELETE FROM credentials WHERE node = ? AND (origin = 'flags' OR identity = ?)", node.id,
-            credential.identity)
+        try endFlagCredentials(of: node.id, except: credential.identity)
+        try run("DELETE FROM credentials WHERE node = ? AND identity = ?", node.id, credential.identity)
         try insert(credential, nodeID: node.id, origin: .flags)
         if known.first?.identity != credential.identity {
             try audit(
                 "node-rotate", before: node, after: node, detail: "identity \(credential.id), from flags")
+        }
+    }
+
+    private mutating func endFlagCredentials(
+        of nodeID: String, except identity: [UInt8]?
+    ) throws(RecordsError) {
+        for old in try reader.credentials(nodeID: nodeID)
+        where old.origin == .flags && old.identity != identity {
+            try end(old, .flags)
         }
     }
 }

@@ -88,6 +88,7 @@ extension Transaction {
         try run(
             "UPDATE sessions SET closed_at = ?, reason = 'revoked' WHERE node = ? AND closed_at IS NULL", now,
             id)
+        for credential in try reader.credentials(nodeID: id) { try end(credential, .nodeRemoved) }
         try run("DELETE FROM nodes WHERE id = ?", id)
         try audit("node-remove", before: before, after: nil)
         return before

@@ -49,29 +49,56 @@ extension Transaction {
             try run(
                 """
                 INSERT INTO sessions (id, node, node_name, identity, address, version, os, opened_at, closed_at,
-                    reason, sub_connections)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    reason, sub_connections, instance)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """, session.id, session.nodeID, session.node, session.identity, cut(session.address),
                 cut(session.version), cut(session.os), session.openedAt, session.end?.at, reason,
-                session.end?.subConnections)
+                session.end?.subConnections, session.instance)
         }
+        let heard = session.end?.heardAt ?? session.openedAt
         try run(
-            "UPDATE nodes SET last_seen_at = ?, address = ?, version = ?, os = ? WHERE id = ?",
-            session.end?.at ?? now, cut(session.address), cut(session.version), cut(session.os),
-            session.nodeID)
+            """
+            UPDATE nodes SET last_seen_at = ?, last_seen_within = NULL, address = ?, version = ?, os = ?
+            WHERE id = ?
+            """, heard, cut(session.address), cut(session.version), cut(session.os), session.nodeID)
+        try used(session.identity, at: heard)
     }
 
-    /// These nodes were heard of just now.
-    package mutating func seen(_ nodeIDs: [String]) throws(RecordsError) {
-        for id in nodeIDs { try run("UPDATE nodes SET last_seen_at = ? WHERE id = ?", now, id) }
+    /// When these nodes were last heard, and with which uuid.
+    package mutating func seen(_ nodes: [SeenNode]) throws(RecordsError) {
+        for node in nodes {
+            try run(
+                "UPDATE nodes SET last_seen_at = ?, last_seen_within = NULL WHERE id = ?", node.at, node.id)
+            try used(node.identity, at: node.at)
+        }
+    }
+
+    private func used(_ identity: [UInt8], at time: Timestamp) throws(RecordsError) {
+        try run(
+            "UPDATE credentials SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE identity = ?1",
+            identity, time)
     }
 
     /// What was observed belongs to the server that observed it. Call it at a server's start (`server-crash` is what
-    /// became of sessions still open) and at its clean stop (`server-stop`). Answers how many sessions it closed.
+    /// became of sessions still open, at the last server's last sign of life) and at its clean stop (`server-stop`). Answers
+    /// how many sessions it closed.
     @discardableResult
-    package mutating func closeSessions(reason: String) throws(RecordsError) -> Int {
+    package mutating func closeSessions(
+        reason: String, lastAlive: Timestamp? = nil
+    ) throws(RecordsError) -> Int {
         try run("DELETE FROM mapping_states")
-        return try run("UPDATE sessions SET closed_at = ?, reason = ? WHERE closed_at IS NULL", now, reason)
+        let end = min(lastAlive ?? now, now)
+        if lastAlive != nil {
+            // Its link stood then, so it had been heard of not long before.
+            try run(
+                """
+                UPDATE nodes SET last_seen_within = max(?1 - last_seen_at, 0)
+                WHERE id IN (SELECT node FROM sessions WHERE closed_at IS NULL) AND last_seen_at IS NOT NULL
+                """, end)
+        }
+        return try run(
+            "UPDATE sessions SET closed_at = max(opened_at, ?), reason = ? WHERE closed_at IS NULL", end,
+            reason)
     }
 
     private func has(_ sql: StaticString, _ id: Int64) throws(RecordsError) -> Bool {

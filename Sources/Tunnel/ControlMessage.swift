@@ -5,13 +5,14 @@ import Reactor
 
 /// What the two ends tell each other beside sub-connections: JSON in CONTROL frames.
 ///
-///     plan    authority → other   the whole set of the other end's parts; replaces the one before
+///     plan    authority → other   the whole set of the other end's parts; replaces the one before. With what the
+///                                 authority calls the other end
 ///     report  other → authority   what became of its listening parts, each time that changes
 ///
 /// A revision is what the records count with: no number that they cannot hold becomes one. A message that is not understood, too long, or from the wrong end is a violation. Unknown keys are passed over, so that
 /// an older end understands a newer one.
 package enum ControlMessage: Equatable, Sendable {
-    case plan(revision: Int64, parts: [Part])
+    case plan(revision: Int64, parts: [Part], node: NodeName? = nil)
     case report(revision: Int64, states: [UInt32: ListenerState])
 
     package var encoded: [UInt8] {
@@ -41,7 +42,7 @@ package enum ControlMessage: Equatable, Sendable {
                 guard let part = Part(entry), seen.insert(part.id).inserted else { throw .badControl }
                 parts.append(part)
             }
-            self = .plan(revision: revision, parts: parts)
+            self = .plan(revision: revision, parts: parts, node: NodeName(envelope))
         case "report":
             var states: [UInt32: ListenerState] = [:]
             for entry in entries {
@@ -64,6 +65,25 @@ package enum ControlMessage: Equatable, Sendable {
     /// The most that a message about so many mappings can need.
     package static func most(for mappings: Int) -> Int {
         min(1_024 + bytesEach * mappings, Multiplexer.maximumControlBytes)
+    }
+}
+
+/// What the records of the authority call the other end: a name for people, and the id that stays.
+package struct NodeName: Equatable, Sendable {
+    package let name: String
+    package let id: String
+
+    package init(name: String, id: String) {
+        self.name = name
+        self.id = id
+    }
+
+    /// Of a plan; nil where an older authority says nothing of it.
+    fileprivate init?(_ envelope: [String: JSONValue]) {
+        guard let name = envelope["node"]?.text, let id = envelope["nodeID"]?.text, !name.isEmpty else {
+            return nil
+        }
+        self.init(name: String(ofStranger: name, most: 64), id: String(ofStranger: id, most: 64))
     }
 }
 
@@ -132,10 +152,13 @@ private struct Envelope: Encodable {
     var type: String
     var revision: Int64
     var mappings: [Entry]
+    var node: String?
+    var nodeID: String?
 
     init(_ message: ControlMessage) {
         switch message {
-        case .plan(let revision, let parts):
+        case .plan(let revision, let parts, let node):
+            (self.node, nodeID) = (node?.name, node?.id)
             (type, self.revision) = ("plan", revision)
             mappings = parts.map(Entry.init)
         case .report(let revision, let states):

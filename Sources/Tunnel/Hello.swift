@@ -7,7 +7,8 @@ import TLS
 /// can be replayed) and everything else in the message.
 ///
 ///     payload of HELLO: least version u8, greatest version u8, features u32, public key 32 bytes, signature 64 bytes,
-///     then program version, system and host name, each a length u8 (64 at most) and UTF-8
+///     then program version, system and host name, each a length u8 (64 at most) and UTF-8; with the feature `namesInstance`
+///     then 8 bytes that were drawn when the program was started
 package struct Hello: Equatable, Sendable {
     package static let versions: ClosedRange<UInt8> = 1...1
     package static let exporterLabel = "EXPORTER-goproxy-v1-hello"
@@ -19,13 +20,24 @@ package struct Hello: Equatable, Sendable {
     package var features: UInt32 = Self.namesLoops
     /// It understands that a stream was closed because its mapping leads to itself.
     package static let namesLoops: UInt32 = 1
+    /// It says which process it is.
+    package static let namesInstance: UInt32 = 2
+    package static let instanceBytes = 8
     package var publicKey: [UInt8]
     package var programVersion = ""
     package var system = ""
     package var hostName = ""
+    /// Two machines with one uuid differ in it; nil: an end that does not say.
+    package private(set) var instance: [UInt8]?
 
     package init(publicKey: [UInt8]) {
         self.publicKey = publicKey
+    }
+
+    /// Of this process, from now on.
+    package mutating func drawInstance(_ number: UInt64 = .random(in: .min ... .max)) {
+        features |= Self.namesInstance
+        instance = withUnsafeBytes(of: number.bigEndian) { [UInt8]($0) }
     }
 
     /// The version that both ends speak.
@@ -63,6 +75,10 @@ package struct Hello: Equatable, Sendable {
             texts.append(String(ofStranger: text, most: Self.maximumTextBytes))
             position += 1 + count
         }
+        if features & Self.namesInstance != 0 {
+            guard position + Self.instanceBytes <= payload.count else { return nil }
+            instance = [UInt8](payload[position..<position + Self.instanceBytes])
+        }
         // Bytes beyond are of a later version; the signature covers them.
         (programVersion, system, hostName) = (texts[0], texts[1], texts[2])
         let signed = Self.signedBytes(
@@ -78,7 +94,7 @@ package struct Hello: Equatable, Sendable {
         [programVersion, system, hostName].flatMap { text in
             let bytes = [UInt8](text.utf8.prefix(Self.maximumTextBytes))
             return [UInt8(bytes.count)] + bytes
-        }
+        } + (instance ?? [])
     }
 
     private static func signedBytes(_ role: Role, _ exporter: [UInt8], _ before: [UInt8], _ after: [UInt8])

@@ -17,11 +17,17 @@ package struct LinkEnd: Equatable, Sendable {
     package let detail: String
     /// Sub-connections that ended with it, set when the link has ended.
     package var subConnections = 0
+    /// Nanoseconds since its last byte, set when the link has ended.
+    package var silence: UInt64 = 0
 }
 
 // Signs of life, last words, the end.
 extension MainLink {
     // MARK: Signs of life
+
+    /// Since the last byte came, whether or not it is held against the other end.
+    var silence: UInt64 { loop.now - min(lastByte, loop.now) }
+
     //
     // With the default of `deadAfter`:
     //
@@ -195,6 +201,7 @@ extension MainLink {
         bulk.removeAll()
         output.removeAll()
         var ended = reason
+        ended.silence = silence
         ended.subConnections = closeEnd.subConnections + open - openStreams
         closeEnd = ended
         peer.ended(self, ended)

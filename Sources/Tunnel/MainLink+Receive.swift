@@ -20,6 +20,7 @@ extension MainLink {
         switch transport.read(into: UnsafeMutableBufferPointer(rebasing: scratch.vectors[..<1])) {
         case .bytes(let count):
             lastHeard = loop.now
+            lastByte = lastHeard
             moved(count)
             share.incoming.spend(TurnCost.call + TurnCost.bytes(count))
             guard !isClosing else {

@@ -58,7 +58,9 @@ package final class MainLink: TransportHandler, TurnWork {
     package internal(set) var isOver = false
     /// The socket has failed: what the other end said before that is still taken, and then the link is lost.
     var isBroken = false
+    /// From when on silence counts: the last byte, or when this program was back.
     var lastHeard: UInt64
+    var lastByte: UInt64
     var keepalive: LoopTimer?
     /// A question of `look` has not been answered yet.
     var isAsking = false
@@ -110,6 +112,7 @@ package final class MainLink: TransportHandler, TurnWork {
         multiplexer = Multiplexer(role: role, maximumStreams: settings.maximumStreams)
         remoteAddress = transport.peerAddress
         lastHeard = loop.now
+        lastByte = lastHeard
         transport.tuneForLink(giveUpAfter: settings.deadAfter)
     }
 

@@ -9,13 +9,14 @@ extension Peer {
         // A report has no more than this end has told of.
         let most = hasAuthority ? mostAnnounced : settings.maximumMappings
         switch try ControlMessage(bytes, maximumMappings: most) {
-        case .plan(let revision, let parts):
+        case .plan(let revision, let parts, let node):
             // The end with the authority takes orders from nobody.
             guard !hasAuthority else { throw .badControl }
             // A link that is being given up no longer speaks for the other end.
             guard self.link === link else { return }
             self.revision = revision
             hasPlan = true
+            if let node { called(node) }
             install(parts)
             notify()
         case .report(let revision, let states):
@@ -30,6 +31,13 @@ extension Peer {
             }
             received(revision, states)
         }
+    }
+
+    /// Logs here name the node as those of the authority do.
+    private func called(_ node: NodeName) {
+        guard id != node.id || name != node.name else { return }
+        say(.info, "named", ("node", node.name), ("id", node.id), ("before", name))
+        (id, name) = (node.id, node.name)
     }
 
     /// What answers a plan is taken at once: there are as many of those as of plans. The rest may come as often as the budget has it.

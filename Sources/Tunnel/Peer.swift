@@ -17,6 +17,8 @@ import TLS
 package final class Peer {
     /// What logs call the node.
     package var name: String
+    /// In the records of the authority; nil where there are none, and until they are heard of.
+    package var id: String?
     package let loop: EventLoop
     package let hasAuthority: Bool
     /// What the other end may make this one dial or bind; nil: anything.
@@ -221,6 +223,9 @@ package final class Peer {
 
     private var links: [MainLink] { (link.map { [$0] } ?? []) + draining + finishing }
 
+    /// How long ago the link's last byte came; nil without a link.
+    package var silence: UInt64? { link?.silence }
+
     package var openStreams: Int { links.reduce(0) { $0 + $1.openStreams } }
 
     /// Takes an authenticated connection as the new main link. One that was up is told that it has been replaced.
@@ -349,12 +354,12 @@ package final class Peer {
     /// Sends the node away: its links close at once, and it is told to come back only after a minute. Returns how many
     /// sub-connections ended with them.
     @discardableResult
-    package func revoke() -> Int {
+    package func revoke(because detail: String = "the node's credential is not valid any more") -> Int {
         let ended = openStreams
         for link in links {
             link.close(
                 .revoked, retryAfterMilliseconds: 60_000, sub: .revoked,
-                as: LinkEnd(word: .revoked, detail: "the node's credential is not valid any more"))
+                as: LinkEnd(word: .revoked, detail: detail))
             link.endLingering(.revoked)
         }
         return ended
@@ -383,7 +388,8 @@ package final class Peer {
             let parts = mappings.values.map(\.otherPart).sorted { $0.id < $1.id }
             (announcedRevision, mostAnnounced) = (revision, max(mostAnnounced, parts.count))
             announced = Dictionary(uniqueKeysWithValues: parts.map { ($0.id, $0) })
-            link.send(.plan(revision: revision, parts: parts))
+            link.send(
+                .plan(revision: revision, parts: parts, node: id.map { NodeName(name: name, id: $0) }))
         } else {
             link.send(.report(revision: revision, states: listeners.mapValues(\.state)))
         }

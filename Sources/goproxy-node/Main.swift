@@ -38,6 +38,7 @@ enum Main {
         hello.programVersion = Version.number
         hello.system = Startup.system
         hello.hostName = Startup.hostName
+        hello.drawInstance()
         do {
             let loop = try EventLoop()
             let peer = Peer(

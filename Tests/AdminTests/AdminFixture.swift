@@ -119,6 +119,7 @@ final class AnsweringFleet: LiveFleet {
     let store = Mutex<Store?>(nil)
     let links = Mutex<[String: LiveNode]>([:])
     let open = Mutex<[LiveConnection]>([])
+    let shared = Mutex<[String: [SharingMachine]]>([:])
     let applies = Atomic<Bool>(true)
 
     func changed(nodes: [String]) {
@@ -144,6 +145,10 @@ final class AnsweringFleet: LiveFleet {
     }
 
     func online() -> [String: LiveNode] { links.withLock { $0 } }
+
+    func heard() -> [String: Timestamp]? { online().mapValues { _ in .now } }
+
+    func sharing() -> [String: [SharingMachine]] { shared.withLock { $0 } }
 
     func connections() -> [LiveConnection] { open.withLock { $0 } }
 

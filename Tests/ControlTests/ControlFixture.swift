@@ -130,6 +130,7 @@ final class NotingFleet: LiveFleet {
     }
 
     let state = Mutex(State())
+    let shared = Mutex<[String: [SharingMachine]]>([:])
 
     func changed(nodes: [String]) {
         state.withLock { $0.calls += nodes.map { "changed \($0)" } }
@@ -143,6 +144,10 @@ final class NotingFleet: LiveFleet {
     }
 
     func online() -> [String: LiveNode] { state.withLock { $0.online } }
+
+    func heard() -> [String: Timestamp]? { online().mapValues { _ in .now } }
+
+    func sharing() -> [String: [SharingMachine]] { shared.withLock { $0 } }
 
     func connections() -> [LiveConnection] {
         state.withLock { state in

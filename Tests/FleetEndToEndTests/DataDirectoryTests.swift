@@ -192,4 +192,24 @@ struct DataDirectoryTests {
             #expect(try waiting.finish(within: .seconds(20)).end != .exit(0))
         }
     }
+
+    @Test(arguments: ["server.key", "seal.key"])
+    func `a server makes no key beside credentials that only the old one opens`(key: String) throws {
+        try withFleet { fleet in
+            let (_, node) = try fleet.joinNode("edge-07")
+            try fleet.stopServer()
+            let (path, kept) = ("\(fleet.data)/\(key)", "\(fleet.data)/../kept")
+            try FileManager.default.moveItem(atPath: path, toPath: kept)
+            let done = try fleet.startServer().finish()
+            #expect(done.end == .exit(1), "\(done.transcript)")
+            #expect(
+                done.transcript.contains("\(key) missing beside a database with 1 credentials"),
+                "\(done.transcript)")
+            #expect(!FileManager.default.fileExists(atPath: path))
+            try FileManager.default.moveItem(atPath: kept, toPath: path)
+            let mark = node.mark
+            try fleet.resumeServer()
+            try fleet.waitForLink(of: node, after: mark)
+        }
+    }
 }

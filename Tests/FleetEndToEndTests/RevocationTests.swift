@@ -1,4 +1,5 @@
 import Foundation
+import Records
 import Support
 import Testing
 
@@ -146,6 +147,85 @@ struct RevocationTests {
             }
             try fleet.waitForLink(of: try fleet.startNode(third))
             #expect(Set([first, second, third]).count == 3)
+        }
+    }
+
+    @Test
+    func `a link ends when its uuid does, with the reason everywhere, and whoever comes with it is named`()
+        throws
+    {
+        let target = try namedTarget("red")
+        try withFleet { fleet in
+            let (old, node) = try fleet.joinNode("edge-07")
+            let entrance = try fleet.open(.listener, of: "edge-07", to: target.endpoint).entrance
+            let client = try Socket.named("red", at: entrance)
+            let rotated = try fleet.rotate(node: "edge-07", overlap: "3s")
+
+            // Seen before it happens: which is which, until when, and what the link stands on.
+            let credentials = try fleet.node("edge-07")["credentials"].list()
+            let used = try #require(credentials.first { $0["inUse"] == .bool(true) }, "\(credentials)")
+            let new = try #require(credentials.first { $0["inUse"] == .bool(false) }, "\(credentials)")
+            #expect(credentials.count == 2 && new["to"].isNull && new["lastUsed"].isNull, "\(credentials)")
+            let end = try #require(Timestamp(try used.text("to")))
+            #expect(try Timestamp(used.text("lastUsed")) != nil && Timestamp(used.text("from")) != nil)
+            #expect(try fleet.node("edge-07")["credential"] == used["id"])
+            let listed = try fleet.words("node", "list")
+            #expect(listed.contains("runs on a uuid that ends"), "\(listed)")
+            let doctor = try fleet.words("doctor")
+            #expect(doctor.contains("edge-07 runs on a uuid that ends"), "\(doctor)")
+
+            let over = try fleet.server.waitForLog("uuid-ended", where: ["node": "edge-07"])
+            let late = Timestamp.now.distance(from: end)
+            // The promise is 1 s; three times that on a machine that does other things.
+            #expect((0..<3_000_000).contains(late), "\(late) microseconds after its end")
+            #expect(over["credential"] == used["id"].string && over["sub-connections"] == "1", "\(over)")
+            try client.requireEnd()
+            try node.waitForLog("link-down")
+            let down = try fleet.server.waitForLog("link-down", where: ["node": "edge-07"])
+            #expect(down["detail"].contains("its uuid was good until"), "\(down)")
+            #expect(try fleet.node("edge-07")["online"] == .bool(false))
+            _ = try eventually("the records say so") {
+                try fleet.audit().first { $0["action"] == .text("uuid-ended") }?["detail"].string
+                    .contains("its link was closed, 1 sub-connections ended") == true ? true : nil
+            }
+            let history = try fleet.words("history", "--limit", "1", "-o", "jsonl")
+            #expect(history.contains("revoked") && history.contains(used["id"].string), "\(history)")
+            let locked = try fleet.words("node", "list")
+            #expect(locked.contains("the uuid that it last came with has ended"), "\(locked)")
+
+            let stranger = try fleet.startNode(old)
+            try stranger.waitForLog("handshake-failed")
+            let refused = try fleet.server.waitForLog("handshake-failed", where: ["node": "edge-07"])
+            #expect(refused["reason"].contains("a uuid of this node that lets nobody in"), "\(refused)")
+            stranger.kill()
+            // A restart knows it too.
+            try fleet.stopServer()
+            try fleet.resumeServer()
+            let again = try fleet.startNode(old)
+            try again.waitForLog("handshake-failed")
+            try fleet.server.waitForLog("handshake-failed", where: ["node": "edge-07"])
+            again.kill()
+            try fleet.waitForLink(of: try fleet.startNode(try rotated.text("uuid")))
+            let quiet = try fleet.words("node", "list")
+            #expect(!quiet.contains("NOTE"), "\(quiet)")
+        }
+    }
+
+    @Test func `a uuid that ended while no server ran lets nobody in, and its end is in the audit`() throws {
+        try withFleet { fleet in
+            let (old, node) = try fleet.joinNode("edge-07")
+            _ = try fleet.rotate(node: "edge-07", overlap: "1s")
+            let end = ContinuousClock.now + .seconds(1)
+            try fleet.stopServer(SIGKILL)
+            _ = try eventually("the overlap is over") { ContinuousClock.now > end ? true : nil }
+            try fleet.resumeServer()
+            try fleet.server.waitForLog(
+                "handshake-failed", where: ["node": "edge-07"], within: .seconds(60))
+            node.kill()
+            let endings = try fleet.audit().filter { $0["action"] == .text("uuid-ended") }
+            #expect(endings.count == 1 && endings[0]["node"] == .text("edge-07"), "\(endings)")
+            let late = try fleet.startNode(old)
+            try late.waitForLog("handshake-failed")
         }
     }
 }

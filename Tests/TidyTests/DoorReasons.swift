@@ -39,15 +39,16 @@ extension Doors {
             ("UInt64(time.tv_sec)", "the clock of this boot"),
             ("Int64(monotonic / 1_000)", "a 64-bit number divided by 1,000 fits 63"),
         ],
-        "Fleet/FleetState.swift": [
-            ("takeovers.removeFirst()", "more than forty are there")
-        ],
         "Fleet/Gate.swift": [
             ("Int(firstBytes[3])", "8 bits; five bytes are there")
         ],
         "Fleet/Reconciler.swift": [
             ("UInt64(max(1, took", "this program's own clock, from 1 up"),
             ("Int16(POLLIN)", "a constant"),
+        ],
+        "Fleet/Takeovers.swift": [
+            ("machines.removeFirst()", "more than sixteen are there"),
+            ("hosts.removeFirst()", "more than forty are there"),
         ],
         "Fleet/Registry.swift": [
             ("Int64(time.tv_sec)", "the kernel keeps the clock below 2^34 seconds")

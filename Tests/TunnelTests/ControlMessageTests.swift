@@ -33,6 +33,27 @@ import Tunnel
         #expect(
             try ControlMessage(ControlMessage.plan(revision: 1, parts: []).encoded, maximumMappings: 0)
                 == .plan(revision: 1, parts: []))
+        let named = ControlMessage.plan(
+            revision: 1, parts: [], node: NodeName(name: "edge-07", id: "5f0c2b1a-0102"))
+        #expect(try ControlMessage(named.encoded, maximumMappings: 0) == named)
+    }
+
+    @Test func `a name that the authority gives is one short printable line, or none`() throws {
+        for (name, wanted) in [
+            ("a\\nb\\u001b[31m", true), (String(repeating: "x", count: 900), true), ("", false),
+        ] {
+            let message = try read(
+                #"{"type":"plan","revision":1,"mappings":[],"node":"\#(name)","nodeID":"i"}"#)
+            guard case .plan(_, _, let node) = message else { throw Violation.badControl }
+            #expect((node != nil) == wanted)
+            #expect((node?.name ?? "").unicodeScalars.allSatisfy { $0.value >= 32 && $0.value != 127 })
+            #expect((node?.name ?? "").utf8.count <= 64)
+        }
+        for other in ["7", "null", "{}"] {
+            let message = try read(
+                #"{"type":"plan","revision":1,"mappings":[],"node":\#(other),"nodeID":"i"}"#)
+            #expect(message == .plan(revision: 1, parts: []))
+        }
     }
 
     @Test func `the most that an end can declare fits into a control message`() throws {

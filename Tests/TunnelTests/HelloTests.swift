@@ -13,6 +13,7 @@ import Tunnel
         hello.programVersion = "1.2.3"
         hello.system = "Linux 6.1 x86_64"
         hello.hostName = "host"
+        hello.drawInstance()
         return hello
     }
 
@@ -28,7 +29,19 @@ import Tunnel
 
     @Test(arguments: [Role.dialer, .accepter])
     func `what is said is heard`(role: Role) {
-        #expect(read(payload(role: role), from: role) == hello)
+        let said = hello
+        #expect(read(payload(said, role: role), from: role) == said)
+        #expect(said.instance?.count == 8 && hello.instance != said.instance, "drawn anew")
+    }
+
+    @Test func `an end that does not say which process it is is heard too`() {
+        var older = Hello(publicKey: key.publicKey)
+        older.hostName = "host"
+        let heard = read(payload(older))
+        #expect(heard == older && heard?.instance == nil)
+        // It promises what does not follow.
+        older.features |= Hello.namesInstance
+        #expect(read(payload(older)) == nil)
     }
 
     @Test func `the frame is one that the multiplexer's reader takes`() throws {

@@ -48,13 +48,14 @@ final class HostileNode {
     /// Logs in; the error is what a real node would log.
     init(
         _ server: Support.Endpoint, _ secret: NodeSecret, version: String = "6.6.6",
-        system: String = "Hostile", reports: ((UInt32) -> ListenerState)? = nil
+        system: String = "Hostile", instance: UInt64? = nil, reports: ((UInt32) -> ListenerState)? = nil
     ) throws {
         self.reports = reports
         loop = try EventLoop()
         let key = SigningKey(seed: secret.signingSeed)
         var hello = Hello(publicKey: key.publicKey)
         (hello.programVersion, hello.system) = (version, system)
+        if let instance { hello.drawInstance(instance) }
         let context = try TLSContext.client(identity: secret.identity, psk: secret.psk)
         let place = try Reactor.Endpoint(domain: .tcp, address: server.address)
         var handshake: Handshake?
@@ -145,7 +146,7 @@ final class HostileNode {
     /// The revision of the newest plan.
     func planRevision() throws -> Int64 {
         for said in heard.reversed() where said.kind == .control {
-            if case .plan(let number, _) = try? ControlMessage(said.payload, maximumMappings: 256) {
+            if case .plan(let number, _, _) = try? ControlMessage(said.payload, maximumMappings: 256) {
                 return number
             }
         }
@@ -169,7 +170,8 @@ final class HostileNode {
         var found: [Part]?
         try turn("gets a plan of revision \(revision)", within: .seconds(10)) {
             for said in heard where said.kind == .control {
-                if case .plan(let number, let parts) = try? ControlMessage(said.payload, maximumMappings: 256),
+                if case .plan(let number, let parts, _) = try? ControlMessage(
+                    said.payload, maximumMappings: 256),
                     number >= revision
                 {
                     found = parts
@@ -253,7 +255,7 @@ final class HostileNode {
             guard frame.flags == 0 else { return }
             heard.append(Said(kind: .control, stream: 0, payload: control))
             if let reports,
-                case .plan(let revision, let parts) = try? ControlMessage(control, maximumMappings: 256)
+                case .plan(let revision, let parts, _) = try? ControlMessage(control, maximumMappings: 256)
             {
                 let mine = parts.filter { if case .listen = $0.task { true } else { false } }.map(\.id)
                 let states = Dictionary(uniqueKeysWithValues: mine.map { ($0, reports($0)) })

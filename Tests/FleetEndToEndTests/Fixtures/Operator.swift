@@ -13,6 +13,14 @@ extension ManagedFleet {
         return try JSON(Array(try done.succeeded().joined(separator: "\n").utf8))
     }
 
+    /// What people read of a command, however it ends.
+    func words(_ arguments: String...) throws -> String { try words(arguments) }
+
+    func words(_ arguments: [String]) throws -> String {
+        try Program.goproxy("goproxy-admin", arguments, environment: ["GOPROXY_DATA": data])
+            .finish(within: .seconds(60)).output.joined(separator: "\n")
+    }
+
     /// A command that has to fail, and the error that it prints.
     func refusal(_ arguments: String...) throws -> JSON {
         let done = try adminProcess(arguments).finish(within: .seconds(60))
