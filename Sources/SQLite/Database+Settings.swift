@@ -6,6 +6,10 @@ extension Database {
         guard goproxy_sqlite3_defensive(handle) == SQLITE_OK,
             goproxy_sqlite3_no_quoted_strings(handle) == SQLITE_OK
         else { throw SQLiteError(SQLITE_MISUSE, message: "cannot be made defensive") }
+        sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, Self.longestRowBytes)
+        guard sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, -1) == Self.longestRowBytes else {
+            throw SQLiteError(SQLITE_MISUSE, message: "the length of a row cannot be limited")
+        }
         // Before anything is in the file, or it has no effect: 2 is INCREMENTAL, room of what was deleted is given back in steps.
         if mode == .create { try set("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA auto_vacuum", to: 2) }
         if mode == .readOnly || mode == .unchanging {

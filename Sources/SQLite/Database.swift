@@ -19,6 +19,9 @@ package final class Database {
 
     /// How long a statement waits for another process's lock.
     package static let busyMilliseconds: Int32 = 5_000
+    /// Four times what the largest row needs (the audit of a node with all its tags, before and after). Whoever writes into the file
+    /// can make one larger; it is refused by its length, before any of it is read.
+    package static let longestRowBytes: Int32 = 1 << 20
     /// The log of writes shrinks to this after a checkpoint that found it larger.
     static let journalLimitBytes: Int64 = 16 * 1_024 * 1_024
 

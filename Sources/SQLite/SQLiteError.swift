@@ -22,7 +22,10 @@ package struct SQLiteError: Error, Sendable, Equatable, CustomStringConvertible 
     static func last(of handle: OpaquePointer?, sql: String, isPreparing: Bool = false) -> SQLiteError {
         let extended = sqlite3_extended_errcode(handle)
         let isAboutSchema = isPreparing || extended & 0xff == SQLITE_CONSTRAINT
-        let words = isAboutSchema ? sqlite3_errmsg(handle).map { String(cString: $0) } : nil
+        var words = isAboutSchema ? sqlite3_errmsg(handle).map { String(cString: $0) } : nil
+        if extended == SQLITE_TOOBIG {
+            words = "a row has more than \(Database.longestRowBytes) bytes: none of ours has"
+        }
         return SQLiteError(extended, sql: sql, message: words)
     }
 
@@ -35,7 +38,8 @@ package struct SQLiteError: Error, Sendable, Equatable, CustomStringConvertible 
     package var isConstraint: Bool { code == SQLITE_CONSTRAINT }
     /// Also where the memory that connections share cannot grow, which SQLite calls an I/O error.
     package var isFull: Bool { code == SQLITE_FULL || extendedCode == SQLITE_IOERR | (19 << 8) }
-    package var isCorrupt: Bool { code == SQLITE_CORRUPT || code == SQLITE_NOTADB }
+    /// Also a row that is longer than any that was written.
+    package var isCorrupt: Bool { code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_TOOBIG }
     package var isReadOnly: Bool { code == SQLITE_READONLY }
 
     package var description: String {

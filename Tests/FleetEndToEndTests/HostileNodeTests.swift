@@ -90,6 +90,27 @@ struct HostileNodeTests {
         }
     }
 
+    @Test(arguments: [1 << 63, UInt64.max, 1_000, 4] as [UInt64])
+    func `a node that counts otherwise than its server is marked, and one that counts the same is not`(
+        count: UInt64
+    ) throws {
+        try withScene { scene in
+            let node = try scene.login()
+            let stream = try node.open(scene.mine.peer)
+            let data = try node.waitFor(.data, stream: stream)
+            #expect(data.payload == Array("red\n".utf8))
+            try node.send(.fin, stream: stream, big(UInt64(0)))
+            _ = try node.waitFor(.fin, stream: stream, within: .seconds(30))
+            // From the client's socket nothing, to it what came.
+            try node.send(
+                kind: FrameKind.tally.rawValue, stream: stream, flags: 0, big(UInt64(0)) + big(count))
+            let end = try #require(try scene.fleet.record(of: 50_000).end)
+            #expect(end.down == 4 && end.nodeDown == Int64(clamping: count) && end.nodeUp == 0)
+            #expect(end.flags == (count == 4 ? 0 : 2), "\(end)")
+            withExtendedLifetime(node) {}
+        }
+    }
+
     @Test(arguments: [
         "another node's", "another node's, other way", "the other way", "nobody's", "0", "the last",
     ])

@@ -113,6 +113,72 @@ struct BrokenFileTests {
         try Store.open(directory: disk.path).close()
     }
 
+    /// Made by a program that does not have our limits.
+    @Test(arguments: [
+        """
+        INSERT INTO audit SELECT id + 1, at, actor, uid, action, node, node_name, mapping, before, after, x, chain
+        FROM audit, long ORDER BY id DESC LIMIT 1
+        """,
+        "UPDATE nodes SET version = x FROM long",
+    ])
+    func `a text of 100 MB in a row is refused by its length, in words, and ends nobody`(attack: String)
+        throws
+    {
+        let past = try Past()
+        let (folder, path) = (past.scratch, past.path)
+        try past.hour(0)
+        try past.store.addNode("edge-07")
+        let other = Process()
+        other.executableURL = URL(filePath: "/usr/bin/env")
+        other.arguments = [
+            "python3", "-c",
+            """
+            import sqlite3, sys
+            database = sqlite3.connect(sys.argv[1], timeout=60)
+            database.execute("CREATE TEMP TABLE long AS SELECT printf('%.*c', 100000000, 'x') AS x")
+            database.execute(sys.argv[2])
+            database.commit()
+            """, path, attack,
+        ]
+        try other.run()
+        other.waitUntilExit()
+        try #require(other.terminationStatus == 0)
+        var refusals: [String] = []
+        func read(_ store: Store) {
+            do throws(RecordsError) {
+                try store.read { (reader) throws(RecordsError) in
+                    _ = try reader.audit(limit: 1_000)
+                    _ = try reader.nodes()
+                    _ = try reader.history(ConnectionFilter(), order: .oldest, cursor: nil)
+                }
+            } catch {
+                #expect(error.code == .corrupt)
+                refusals.append(error.message)
+            }
+        }
+        read(past.store)
+        past.end()
+        // The next server, an admin's look, the verification.
+        do throws(RecordsError) {
+            let store = try folder.server()
+            read(store)
+            store.close()
+        } catch {
+            refusals.append(error.message)
+        }
+        switch Result(catching: { () throws(RecordsError) in try ChainVerifier(path: path).run() }) {
+        case .success(let report):
+            // What a node said of itself last is not of the history.
+            #expect((report.fault == nil) == attack.contains("nodes"))
+            if let fault = report.fault { refusals.append("\(fault)") }
+        case .failure(let error): refusals.append(error.message)
+        }
+        #expect(refusals.count >= (attack.contains("nodes") ? 2 : 3))
+        #expect(
+            refusals.allSatisfy { $0.contains("more than 1048576 bytes") && $0.utf8.count < 1_000 },
+            "\(refusals)")
+    }
+
     @Test func `an empty file, a stranger's and a newer one are refused by the verification too`() throws {
         let scratch = Scratch()
         let file = scratch.path("x.db")
