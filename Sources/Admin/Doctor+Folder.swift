@@ -25,17 +25,13 @@ extension Doctor {
     /// Nobody else's business; the socket alone may be opened to a group.
     mutating func files() {
         var wide: [String] = []
-        var strangers: [String] = []
         var count = 0
-        var folder = stat()
-        _ = stat(directory, &folder)
         for name in Self.names(in: directory) {
             var status = stat()
             guard lstat("\(directory)/\(name)", &status) == 0 else { continue }
             count += 1
             let allowed: mode_t = status.st_mode & S_IFMT == S_IFSOCK ? 0o770 : 0o700
             if status.st_mode & 0o777 & ~allowed != 0 { wide.append("\(name) (\(octal(status.st_mode)))") }
-            if status.st_uid != folder.st_uid { strangers.append(name) }
         }
         if !wide.isEmpty {
             let paths = wide.map { "\(directory)/\($0.prefix { $0 != " " })" }
@@ -43,13 +39,25 @@ extension Doctor {
                 "files", "others may read \(Troubles.text(wide) ?? "")",
                 "chmod go= \(paths.count > 5 ? "\(directory)/*" : paths.joined(separator: " "))")
         }
-        if let names = Troubles.text(strangers) {
-            let detail = "\(names): of another user than the folder"
+        let strangers = Self.strangers(in: directory)
+        if let strangers {
+            let detail = "\(Troubles.text(strangers.names) ?? ""): of another user than the folder"
             let hint = "chown them to the server's user"
-            // root opens them nevertheless; any other user's server does not start.
-            folder.st_uid == 0 ? warn("files", detail, hint) : fail("files", detail, hint)
+            strangers.isOfRoot ? warn("files", detail, hint) : fail("files", detail, hint)
         }
-        if wide.isEmpty, strangers.isEmpty { ok("files", "\(count), for their owner alone") }
+        if wide.isEmpty, strangers == nil { ok("files", "\(count), for their owner alone") }
+    }
+
+    /// Files of another user than the folder; nil of none. Where the folder is root's, root opens them nevertheless; any other
+    /// user's server does not start.
+    static func strangers(in directory: String) -> (names: [String], isOfRoot: Bool)? {
+        var folder = stat()
+        guard stat(directory, &folder) == 0 else { return nil }
+        let names = names(in: directory).filter { name in
+            var status = stat()
+            return lstat("\(directory)/\(name)", &status) == 0 && status.st_uid != folder.st_uid
+        }
+        return names.isEmpty ? nil : (names, folder.st_uid == 0)
     }
 
     mutating func keys() {
@@ -168,6 +176,11 @@ extension Doctor {
         }
         if let text = Troubles.text(troubles.shared) {
             fail("clones", text, "goproxy-admin node add NAME for each, and start it with that uuid")
+        }
+        if let text = Troubles.text(troubles.unreachable) {
+            warn(
+                "targets", "not reached: \(text)",
+                "see that it runs, or give another: goproxy-admin listener set MAPPING --forward")
         }
         guard let status, troubles.failed.isEmpty, troubles.away.isEmpty else { return }
         ok("nodes", "\(status.online) of \(status.nodes) online, nothing failed")

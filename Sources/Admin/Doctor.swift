@@ -125,6 +125,8 @@ struct Troubles {
     private(set) var notes: [String] = []
     /// Nodes whose uuid several machines use.
     private(set) var shared: [String] = []
+    /// Targets that the last client of their mapping did not reach. Not the server's fault: nobody ends with status 1 over it.
+    private(set) var unreachable: [String] = []
     private var others: [String] = []
 
     /// - Parameter status: nil without a server, as for the doctor, who finds that out himself.
@@ -137,9 +139,21 @@ struct Troubles {
         if status.failingSince != nil {
             others = ["nothing can be recorded: \(status.failure ?? "no reason given")"]
         }
-        if status.mappings.failed > 0, let json = session.askServer("mappings") {
-            failed = try session.decode(json, as: [MappingRecord].self).filter { $0.state == .failed }.map {
+        if let strangers = Doctor.strangers(in: session.directory), !strangers.isOfRoot {
+            others.append("of another user than the folder: \(Self.text(strangers.names) ?? "")")
+        }
+        if status.mappings.failed > 0 || !status.unreachable.isEmpty, let json = session.askServer("mappings")
+        {
+            let mappings = try session.decode(json, as: [MappingRecord].self)
+            failed = mappings.filter { $0.state == .failed }.map {
                 "\($0.sentenceName) (\($0.detail ?? "no reason given"))"
+            }
+            for trouble in status.unreachable {
+                guard let mapping = mappings.first(where: { $0.id == trouble.mapping }) else { continue }
+                let since = TimeText.both(trouble.since, now: session.console.now())
+                unreachable.append(
+                    "\(mapping.forward) of \(mapping.sentenceName) (\(trouble.reason.rawValue), \(counted(trouble.count, "client")) since \(since))"
+                )
             }
         }
         if let json = session.askServer("nodes", query: [("state", NodeState.enabled.rawValue)]) {

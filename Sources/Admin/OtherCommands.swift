@@ -26,7 +26,7 @@ enum OtherCommands {
                     \(mappings.disabled) disabled
                     """
                 ), ("sub-connections", String(status.subConnections)),
-                ("database", "\(status.databaseBytes) bytes"),
+                ("database", database(status)),
                 (
                     "history",
                     status.historyUse.map {
@@ -41,6 +41,7 @@ enum OtherCommands {
                     } ?? "all written"
                 ), ("failed", Troubles.text(troubles.failed)), ("away", Troubles.text(troubles.away)),
                 ("shared", Troubles.text(troubles.shared)),
+                ("unreachable", Troubles.text(troubles.unreachable)),
             ])
         }
         guard troubles.all.isEmpty else {
@@ -48,6 +49,12 @@ enum OtherCommands {
                 "unsound", "wrong here: \(troubles.all.joined(separator: "; "))",
                 hint: "\(Verb.program) doctor")
         }
+    }
+
+    private static func database(_ status: StatusAnswer) -> String {
+        let held = status.logHolder.map { ", kept from beginning anew by \($0)" } ?? ""
+        return
+            "\(bytesText(Int64(status.databaseBytes))), its log of writes \(bytesText(Int64(status.logBytes)))\(held)"
     }
 
     /// In pages: the next begins after the last entry of the one before.

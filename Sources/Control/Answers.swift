@@ -162,6 +162,11 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
     /// Since when nothing can be recorded, and why; null while all is well.
     package let failingSince: Timestamp?
     package let failure: String?
+    /// The database's log of writes, beside `databaseBytes`, and who kept it from beginning anew last time it was to; null: nobody.
+    package let logBytes: Int
+    package let logHolder: String?
+    /// Targets that the last client of their mapping did not reach.
+    package let unreachable: [TargetTrouble]
 
     /// Nil where there is no limit.
     package var historyUse: HistoryUse? {
@@ -186,6 +191,9 @@ package struct StatusAnswer: Codable, Equatable, Sendable {
         try values.encode(historyKeptBytes, forKey: .historyKeptBytes)
         try values.encode(failingSince, forKey: .failingSince)
         try values.encode(failure, forKey: .failure)
+        try values.encode(logBytes, forKey: .logBytes)
+        try values.encode(logHolder, forKey: .logHolder)
+        try values.encode(unreachable, forKey: .unreachable)
     }
 }
 

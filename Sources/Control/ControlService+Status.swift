@@ -22,7 +22,8 @@ extension ControlService {
                     disabled: counts.disabled), databaseBytes: databaseBytes,
                 historyMaximumBytes: store.historyUse?.maximumBytes,
                 historyKeptBytes: store.historyUse?.keptBytes, failingSince: health.failingSince,
-                failure: health.reason))
+                failure: health.reason, logBytes: bytes(of: "-wal"), logHolder: store.logHolder,
+                unreachable: fleet.targetTroubles()))
     }
 
     func audit(_ call: Call) throws(ControlError) -> Reply {
@@ -40,12 +41,11 @@ extension ControlService {
         return Reply(entries.map(AuditAnswer.init))
     }
 
-    var databaseBytes: Int {
-        guard let directory else { return 0 }
-        return ["", "-wal"].reduce(0) { sum, suffix in
-            var status = stat()
-            return stat("\(directory)/\(Store.fileName)\(suffix)", &status) == 0
-                ? sum + Int(status.st_size) : sum
-        }
+    var databaseBytes: Int { bytes(of: "") }
+
+    private func bytes(of suffix: String) -> Int {
+        var status = stat()
+        guard let directory, stat("\(directory)/\(Store.fileName)\(suffix)", &status) == 0 else { return 0 }
+        return Int(status.st_size)
     }
 }

@@ -100,7 +100,7 @@ extension Schemas {
             .required("oldest", .nullable(.time), "opening"),
             .required("newest", .nullable(.time), "opening"),
             .required("rows", .list(.object(historyRows)), "of each table"),
-            .required("databaseBytes", count, "of the database and its log"),
+            .required("databaseBytes", count, "of the database, without its log of writes"),
             .required("heads", .list(.object(historyHead)), "where the chains stand"),
         ])
 

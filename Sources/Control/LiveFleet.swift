@@ -41,17 +41,39 @@ package protocol LiveFleet: Sendable {
     /// records refuse it, or the server ends. Waits for all of it, some seconds at most.
     func protect(_ bar: Bar, _ record: @escaping @Sendable () throws(RecordsError) -> Void) -> Protection
 
+    /// Targets that were not reached by the last client of their mapping. Asks the loop, at most 1 s.
+    func targetTroubles() -> [TargetTrouble]
+
     /// False where no server runs: records can be changed, and nobody applies them.
     var isLive: Bool { get }
 }
 
 extension LiveFleet {
+    package func targetTroubles() -> [TargetTrouble] { [] }
+
     /// Where nothing is open.
     package func protect(_ bar: Bar, _ record: @escaping @Sendable () throws(RecordsError) -> Void)
         -> Protection
     {
         do throws(RecordsError) { try record() } catch { return .refused(error) }
         return .recorded
+    }
+}
+
+/// A target that clients did not reach.
+package struct TargetTrouble: Codable, Equatable, Sendable {
+    package let mapping: UInt32
+    /// Of the last.
+    package var reason: EndReason
+    package let since: Timestamp
+    /// Of them.
+    package var count: Int
+
+    package init(mapping: UInt32, reason: EndReason, since: Timestamp, count: Int) {
+        self.mapping = mapping
+        self.reason = reason
+        self.since = since
+        self.count = count
     }
 }
 

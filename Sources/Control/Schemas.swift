@@ -130,7 +130,7 @@ package enum Schemas {
             .required("online", count, "that have a link"),
             .required("subConnections", count, "open now"),
             .required("mappings", .object(mappingCounts), "by state"),
-            .required("databaseBytes", count, "of the database and its log"),
+            .required("databaseBytes", count, "of the database, without its log of writes"),
             .required("historyMaximumBytes", .nullable(count), "what -history-max allows; null without it"),
             .required(
                 "historyKeptBytes", .nullable(count),
@@ -138,6 +138,19 @@ package enum Schemas {
             ),
             .required("failingSince", .nullable(.time), "since when nothing can be recorded"),
             .required("failure", .nullable(.text), "what stands in the way"),
+            .required("logBytes", count, "of the database's log of writes"),
+            .required("logHolder", .nullable(.text), "who keeps the log from beginning anew by reading"),
+            .required(
+                "unreachable", .list(.object(targetTrouble)),
+                "targets that their mapping's last client did not reach"),
+        ])
+
+    package static let targetTrouble = Schema(
+        name: "TargetTrouble",
+        fields: [
+            .required("mapping", mappingID, "whose target it is"),
+            .required("reason", .text, "of the last client"), .required("since", .time, "the first"),
+            .required("count", count, "how many clients did not reach it"),
         ])
 
     package static let mappingCounts = Schema(

@@ -94,7 +94,7 @@ package struct FlagTable<Options>: Sendable {
             // Cut short: what stands where it should not may be a credential.
             let shown = FlagError.quoted(argument, limit: 8)
             throw FlagError(
-                "unexpected argument \(shown): \(program) takes flags only, see \(style.shown("help"))")
+                "unexpected argument \(shown): \(program) takes flags only")
         }
         do {
             try setPositional(&options, argument)
@@ -105,9 +105,11 @@ package struct FlagTable<Options>: Sendable {
 
     private func unknown(_ word: FlagWord) -> FlagError {
         let names = flags.map(\.name) + ["help", "version"]
-        let hint = closestName(to: word.name, among: names).map { "did you mean \(style.shown($0))?" }
-        return FlagError(
-            "unknown flag \(FlagError.printable(word.shown)): \(hint ?? "see \(style.shown("help"))")")
+        let shown = FlagError.printable(word.shown)
+        guard let other = closestName(to: word.name, among: names) else {
+            return FlagError("unknown flag: \(shown)")
+        }
+        return FlagError("unknown flag \(shown): did you mean \(style.shown(other))?")
     }
 
     /// The text of `-help`, in the form of Go's flag package.

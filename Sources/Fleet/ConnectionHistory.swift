@@ -64,6 +64,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
     private var isHanging = false
     private static let hangNanoseconds: UInt64 = 5_000_000_000
     private var crowd = Crowd()
+    private(set) var targetTroubles = TargetTroubles()
     /// Of the fleet, so far.
     private var changes: UInt64 = 0
     /// Wall clock less monotonic clock.
@@ -190,6 +191,7 @@ final class ConnectionHistory: SubConnectionRecorder, TurnWork {
         open[entry.id] = nil
         ending[entry.id] = entry
         if reason == .targetRefused { count(.targetRefused) }
+        targetTroubles.ended(entry.mapping, reason, at: .now)
         if let slot = entry.slot { slots.close(slot, reason: reason, monotonicNanoseconds: loop.now) }
     }
 

@@ -74,6 +74,7 @@ package final class ManagedServer {
     /// loads the fleet, and opens the control socket. Answers the main port's address as bound.
     package func start(on address: SocketAddress, flags: Flags) throws(ServerFailure) -> SocketAddress {
         let bound = try server.start(on: address)
+        Log.info("starting", ("version", version), ("data", directory.path), ("address", bound))
         do {
             running = try run(flags, nodeAddress: publicAddress ?? Self.nodeAddress(bound))
         } catch let error as RecordsError {

@@ -161,6 +161,10 @@ package final class Reconciler: LiveFleet {
         ask { fleet, answer in answer.give(fleet.history.passed(of: ids)) }
     }
 
+    package func targetTroubles() -> [TargetTrouble] {
+        ask { fleet, answer in answer.give(fleet.history.targetTroubles.all) } ?? []
+    }
+
     /// Two looks a fifth of a second apart: the difference is the rate.
     package func connections() -> [LiveConnection] {
         let clock = ContinuousClock()

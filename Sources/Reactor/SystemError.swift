@@ -11,6 +11,12 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
     /// The other end had accepted, and then reset: said of a connection that there was.
     package var isOfConnected: Bool { number == ECONNRESET || number == EPIPE }
 
+    /// For who would listen there: a port that only the privileged may have is named as one.
+    package func words(listeningOn address: SocketAddress) -> String {
+        guard number == EACCES, (1..<1_024).contains(address.port) else { return description }
+        return "\(description): ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE"
+    }
+
     package var description: String {
         var text = [CChar](repeating: 0, count: 128)
         // The GNU strerror_r may answer with a text of its own instead of the buffer.

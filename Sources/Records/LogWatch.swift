@@ -50,7 +50,10 @@ struct LogWatch {
 
     /// Nobody of this process reads: the next write begins at the log's start, unless somebody else is there.
     private mutating func finish(_ now: UInt64) {
-        if (try? database.restartLog()) == true { return open(now, wait: Self.lookNanoseconds) }
+        if (try? database.restartLog()) == true {
+            gate.holds(nil)
+            return open(now, wait: Self.lookNanoseconds)
+        }
         open(now, wait: Self.againNanoseconds)
         warn(strangers ?? "another connection", seconds: nil)
     }
@@ -62,6 +65,7 @@ struct LogWatch {
     }
 
     private func warn(_ reader: String, seconds: UInt64?) {
+        gate.holds(reader)
         Log.limited(
             .warn, "log-held", key: "", ("bytes", fileBytes), ("reader", reader),
             ("seconds", seconds.map { "\($0)" } ?? "-"),

@@ -19,6 +19,7 @@ package final class ReaderGate: Sendable {
         var readings: [UInt64: Reading] = [:]
         var next: UInt64 = 0
         var isClosed = false
+        var holder: String?
     }
 
     /// Whatever becomes of the log, nobody waits longer to begin.
@@ -44,6 +45,10 @@ package final class ReaderGate: Sendable {
     func end(_ number: UInt64) {
         state.withLock { $0.readings[number] = nil }
     }
+
+    /// Who kept the log of writes from beginning anew when it was to, if it could not since.
+    var holder: String? { state.withLock { $0.holder } }
+    func holds(_ reader: String?) { state.withLock { $0.holder = reader } }
 
     func close() { state.withLock { $0.isClosed = true } }
     func open() { state.withLock { $0.isClosed = false } }

@@ -11,7 +11,7 @@ final class Readers: Sendable {
     }
 
     private let path: String
-    private let gate: ReaderGate
+    let gate: ReaderGate
     private let slots = (0..<connections).map { _ in Slot() }
     private let next = Atomic<Int>(0)
     private let isClosed = Atomic<Bool>(false)

@@ -139,6 +139,8 @@ package final class Store: Sendable {
 
     /// Whether the store writes, and if not, since when and why.
     package var health: StoreHealth { writer.signals.health }
+    /// Who keeps the log of writes from beginning anew, by reading; nil: nobody did when it last was to.
+    package var logHolder: String? { readers.gate.holder }
 
     /// Called once, on the writer's thread, when the database was moved or deleted under the program: nothing is written any
     /// more, and the server had better end. Looked at every second.

@@ -80,7 +80,7 @@ final class Listener: AcceptHandler {
                 peer.listenerChanged(self)
                 return
             case .failure(let error):
-                reason = "\(error)"
+                reason = error.words(listeningOn: address)
                 // 97: no IPv6 on this machine. Any other error is the answer for this listener.
                 if error.number != 97 { return failed(reason) }
             }

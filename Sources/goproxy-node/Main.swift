@@ -39,6 +39,7 @@ enum Main {
         hello.system = Startup.system
         hello.hostName = Startup.hostName
         hello.drawInstance()
+        Log.info("starting", ("version", Version.number), ("server", server.address))
         do {
             let loop = try EventLoop()
             let peer = Peer(

@@ -9,7 +9,7 @@ struct Options: Sendable {
     var uuid: String?
     var uuidFile: String?
     var allow: AllowList?
-    var drain = Duration.seconds(10)
+    var drain = Duration.seconds(8)
     var settings = TunnelSettings()
     var allowWeakUUID = false
 
@@ -39,7 +39,7 @@ struct Options: Sendable {
                 }
             ) { $0.allow = $1 },
             .duration(
-                "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
+                "drain", help: "how long open connections may go on after SIGTERM", default: "8s",
                 in: .zero ... .seconds(86_400)
             ) { $0.drain = $1 },
             .duration(

@@ -13,7 +13,7 @@ struct Options: Sendable {
     var listeners: [MappingText] = []
     var peerListeners: [MappingText] = []
     var data: String?
-    var drain = Duration.seconds(10)
+    var drain = Duration.seconds(8)
     var settings = TunnelSettings()
     var allowWeakUUID = false
     var printsNewUUID = false
@@ -78,7 +78,7 @@ struct Options: Sendable {
                 default: "$STATE_DIRECTORY, /var/lib/goproxy for root, else ~/.local/state/goproxy"
             ) { $0.data = $1 },
             .duration(
-                "drain", help: "how long open connections may go on after SIGTERM", default: "10s",
+                "drain", help: "how long open connections may go on after SIGTERM", default: "8s",
                 in: .zero ... .seconds(86_400)
             ) { $0.drain = $1 },
             .custom(
