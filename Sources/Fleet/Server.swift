@@ -80,7 +80,8 @@ package final class Server {
         do throws(SystemError) {
             return try gate.open(address)
         } catch {
-            throw ServerFailure(description: "cannot listen on \(address): \(error.words(listeningOn: address))")
+            throw ServerFailure(
+                description: "cannot listen on \(address): \(error.words(listeningOn: address))")
         }
     }
 

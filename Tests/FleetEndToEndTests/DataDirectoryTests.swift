@@ -16,7 +16,8 @@ struct DataDirectoryTests {
             #expect(done.end == .exit(1) && done.output.isEmpty)
             #expect(second.log.map(\.event) == ["starting", "waiting-for-records"])
             #expect(done.errors.count == 3, "\(done.errors)")
-            #expect(done.errors.last?.contains("in use by process \(fleet.server.pid) (goproxy-server)") == true)
+            #expect(
+                done.errors.last?.contains("in use by process \(fleet.server.pid) (goproxy-server)") == true)
             // The first did not notice.
             try client.requireAlive()
             #expect(try fleet.nodes().count == 1)
