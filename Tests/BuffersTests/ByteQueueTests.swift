@@ -66,6 +66,26 @@ import Testing
         #expect(queue.isEmpty)
     }
 
+    /// Between an end and the next beginning the allocator is asked for all that it has of such sizes: what had gone back to it
+    /// would be among that.
+    @Test(arguments: [100, 5_000, 60_000])
+    func `an emptied chunk serves the next bytes, and not through the allocator`(size: Int) {
+        let queue = ByteQueue(pool: ChunkPool())
+        let vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 4)
+        defer { vectors.deallocate() }
+        func place() -> UnsafeMutableRawPointer? {
+            [UInt8](repeating: 1, count: size).withUnsafeBytes { queue.append($0) }
+            return queue.describe(in: vectors) == 1 ? vectors[0].iov_base : nil
+        }
+        let first = place()
+        queue.removeAll()
+        let chunkBytes = size <= 512 ? 512 : size <= 8_192 ? 8_192 : ChunkPool.chunkBytes
+        let taken = (0..<64).map { malloc(chunkBytes + 8 * ($0 % 16)) }
+        let second = place()
+        for memory in taken { free(memory) }
+        #expect(first != nil && second == first)
+    }
+
     private func take(_ amount: Int, from queue: ByteQueue) -> [UInt8] {
         var out = [UInt8]()
         let vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 4)

@@ -23,6 +23,23 @@ struct GateTests {
         }
     }
 
+    @Test(arguments: [
+        ("SSH-2.0-x\r\n", "not TLS: an SSH client"), ("GET / HTTP/1.1\r\n", "not TLS: an HTTP client"),
+        ("hello", "not TLS: first byte 0x68"),
+    ])
+    func `the log says what has come instead of a node`(words: String, reason: String) throws {
+        let echo = try TargetServer.echo()
+        try withTunnel(.listener, to: echo.endpoint) { pair in
+            let client = try Socket.connect(to: pair.serverEndpoint)
+            try client.send(Array(words.utf8))
+            let lines = try eventually("the refusal is logged") {
+                let lines = pair.server.logged("handshake-failed")
+                return lines.isEmpty ? nil : lines
+            }
+            #expect(lines.map { $0.fields["reason"] } == [reason], "\(pair.logs)")
+        }
+    }
+
     @Test func `300 silent connections leave the link that is up alone`() throws {
         let echo = try TargetServer.echo()
         try withTunnel(.listener, to: echo.endpoint) { pair in

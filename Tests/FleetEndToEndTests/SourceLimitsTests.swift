@@ -90,7 +90,7 @@ import Testing
             next += 1
             if limits.enter(address(next), now: Self.start) == nil { inside.append(next) }
         }
-        #expect(inside.count == SourceLimits.full)
+        #expect(inside.count == 512)
         for number in 0..<1_000 {
             #expect(
                 limits.enter(address(next + 1 + number), now: Self.start)

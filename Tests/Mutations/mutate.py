@@ -5,19 +5,20 @@
 
 All faults are compiled once, into a copy of the tree, each behind a number; the environment's MUTANT switches one of them on.
 Operators become operators of their own (so precedence stays), conditions, constants and calls are wrapped. What the
-compiler refuses is left out. A fault is caught when a test fails, the run dies or it does not end. Tests whose fault is
-not seen by those of its module meet those of the floors above. The result is a table.
+compiler refuses is left out. A fault is caught when a test fails, the run dies or it does not end. First come the suites
+that name what the fault's file is named after, then the module's, then those of the floors above. The result is a table.
 
-The whole takes an hour or two on two cores, in release mode less. --only 17,23 runs those again; --build-only stops after the build.
+The whole takes an hour or two on two cores, in release mode less. --only 17,23 runs those again, --suites TunnelTests.ShareTests with these
+alone; --build-only stops after the build.
 """
 import argparse, collections, json, os, random, re, select, shutil, signal, subprocess, sys, time
 
 CORE = ["Buffers", "Mux", "Reactor", "TLS", "Tunnel", "Fleet", "Records"]
-# A module's own tests, then those above it. `swift test --filter` takes regular expressions.
+# A module's own tests, then those above it, as regular expressions; what takes long is left to the end.
 FLEET = r"FleetEndToEndTests\.(?!Crash|PowerCut|Scale|IOFault|ControlFuzz|LostDatabase)"
 SUITES = {
     "Buffers": [["BuffersTests"], ["TunnelTests"]],
-    "Mux": [["MuxTests"], ["TunnelTests"]],
+    "Mux": [[r"MuxTests\.(?!Simulation|Hostile)"], ["MuxTests"], ["TunnelTests"]],
     "Reactor": [["ReactorTests"], ["TunnelTests"], ["EndToEndTests"]],
     "TLS": [["TLSTests"], ["TunnelTests"], ["EndToEndTests"]],
     "Tunnel": [["TunnelTests"], ["EndToEndTests"]],
@@ -25,7 +26,7 @@ SUITES = {
     "Records": [[r"RecordsTests\.(?!Scale|Proof|Crash)"], [r"RecordsTests\.Proof"], ["ControlTests", "AdminTests"], [FLEET]],
 }
 # Fewer seeds and tamperings than a run of their own has.
-QUICK = {"GOPROXY_TAMPERINGS": "150", "GOPROXY_KILLS": "20"}
+QUICK = {"GOPROXY_TAMPERINGS": "150", "GOPROXY_KILLS": "20", "SWIFT_BACKTRACE": "enable=no"}
 # What no test can see: text for people, memory given back, tuning of speed alone.
 SKIPPED_LINES = re.compile(r"^\s*(Log\.|case |precondition|assert|@|import |#|package init|return Log)|description|fatalError")
 OPPOSITES = {
@@ -196,12 +197,6 @@ def write_tree(root, folder, places):
     manifest = manifest.replace('library("Logging"),', 'library("Logging"), library("Mutants"),')
     open(f"{folder}/Package.swift", "w").write(manifest)
     os.makedirs(f"{folder}/Sources/Mutants", exist_ok=True)
-    # Programs that tests start get no environment but what is said here.
-    program = f"{folder}/Tests/Support/Program.swift"
-    text = open(program).read()
-    passing = '"LC_ALL": "C", "MUTANT": ProcessInfo.processInfo.environment["MUTANT"] ?? ""]'
-    assert text.count('"LC_ALL": "C"]') == 1
-    open(program, "w").write(text.replace('"LC_ALL": "C"]', passing))
     for path, lines in files.items():
         # After the last line, so that the numbers of lines stay.
         open(f"{folder}/{path}", "w").write("\n".join(lines) + "\nimport Mutants\n")
@@ -234,6 +229,21 @@ def build(folder, mutants, configuration):
         print(f"  the compiler refused {len(refused)}, {len(mutants)} stay", flush=True)
 
 
+def tiers(root, path):
+    """The suites for a fault in this file: those that name it, those of its module, those above."""
+    name = os.path.basename(path)[: -len(".swift")]
+    named, called = re.compile(r"\b(%s)\b" % "|".join(re.findall(r"\b[A-Z]\w+", name))), name.replace("+", "") + "Tests"
+    near, own = [], SUITES[path.split("/")[1]]
+    for target in dict.fromkeys(re.match(r"\w+", suite)[0] for tier in own for suite in tier):
+        for folder, _, files in sorted(os.walk(f"{root}/Tests/{target}")):
+            for file in sorted(files):
+                text = open(f"{folder}/{file}").read() if file.endswith("Tests.swift") else ""
+                for suite in re.findall(r"^(?:@Suite\S* )?(?:final class|struct) (\w+Tests)\b", text, re.M):
+                    if suite == called or own[0][0].startswith(target) and named.search(text):
+                        near.append(rf"{target}\.{suite}/")
+    return ([near] if near else []) + own
+
+
 def end_session(leader):
     """Kills what is left of a run: the tests have groups of their own, in its session."""
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -245,19 +255,10 @@ def end_session(leader):
             pass
 
 
-def suites(folder, mutant):
-    """The tests named after the file come first, for they end soon."""
-    file = os.path.basename(mutant.path).removesuffix(".swift")
-    names = {file, file.split("+")[0], file.split("+")[-1]}
-    found = subprocess.run(["git", "ls-files", "--others", "--cached", "Tests"], cwd=folder, capture_output=True, text=True).stdout
-    named = [path.split("/")[-2] + rf"\.{name}Tests" for path in found.split() for name in sorted(names)
-             if path.endswith(f"/{name}Tests.swift")]
-    return ([named] if named else []) + SUITES[mutant.module]
-
-
 def caught(folder, number, suites, configuration, limit):
     """The first line that tells of a failure; None when the tests pass."""
-    command = ["swift", "test", "-c", configuration, "--skip-build", "--disable-xctest"]
+    # The tests themselves, not `swift test`: two of those do not run side by side in one folder.
+    command = [f"{folder}/.build/{configuration}/goproxyPackageTests.xctest", "--testing-library", "swift-testing"]
     for suite in suites:
         command += ["--filter", "^" + suite]
     run = subprocess.Popen(command, cwd=folder, env={**os.environ, **QUICK, "MUTANT": str(number)}, stdout=subprocess.PIPE,
@@ -273,12 +274,14 @@ def caught(folder, number, suites, configuration, limit):
                 break
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                last = line.decode(errors="replace").strip() or last
+                last = re.sub(r"\x1b\[[\d;]*m", "", line.decode(errors="replace")).strip() or last
                 if last.startswith("✘") or "Fatal error" in last:
                     words = last
                     break
     end_session(run.pid)
     status = run.wait()
+    if " 0 tests in" in last:
+        sys.exit(f"mutate: no tests in {suites}")
     return words or (f"status {status}: {last}" if status else None)
 
 
@@ -290,9 +293,11 @@ def main():
     parser.add_argument("--configuration", default="debug")
     parser.add_argument("--again", action="store_true", help="the copy is there, from a run with the same seed")
     parser.add_argument("--build-only", action="store_true")
+    parser.add_argument("--without", default="", help="numbers of those that change nothing: the next ones take their places")
     parser.add_argument("--only", help="numbers, with commas")
     parser.add_argument("--share", default="1/1", help="2/3: the second third of them, for several runs side by side")
-    parser.add_argument("--tiers", type=int, default=5, help="how far up; 2: the tests named after the file, and the module's")
+    parser.add_argument("--suites", help="these suites alone: regular expressions, with commas")
+    parser.add_argument("--tiers", type=int, default=5, help="for so many rounds, the quick ones first")
     parser.add_argument("--limit", type=int, default=600, help="seconds for one run of the tests")
     options = parser.parse_args()
     root = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -308,9 +313,10 @@ def main():
         mutants = write_tree(root, folder, choose(root, options.count * 3 // 2, options.seed))
         print(f"{len(mutants)} faults planted, building", flush=True)
         mutants = build(folder, mutants, options.configuration)
-        # Of those that compile, a hundred; the others stay in the copy, off.
-        mutants = mutants[: options.count]
         json.dump([m.__dict__ for m in mutants], open(state, "w"))
+    # Of those that compile and change anything, a hundred; the others stay in the copy, off.
+    left_out = {int(n) for n in options.without.split(",") if n}
+    mutants = [m for m in mutants if m.number not in left_out][: options.count]
     if options.build_only:
         return print("\n".join(map(str, mutants)))
     if options.only:
@@ -321,13 +327,13 @@ def main():
     # The quick suites first, for all of them.
     for tier in range(options.tiers):
         for mutant in mutants:
-            tiers = suites(folder, mutant)
-            if mutant.status == "caught" or tier >= len(tiers):
+            all = [options.suites.split(",")] if options.suites else tiers(root, mutant.path)
+            if mutant.status == "caught" or tier >= len(all):
                 continue
             start = time.time()
-            words = caught(folder, mutant.number, tiers[tier], options.configuration, options.limit)
+            words = caught(folder, mutant.number, all[tier], options.configuration, options.limit)
             mutant.status, mutant.by = ("caught", words[:120]) if words else ("survives", "")
-            print(f"{mutant.status:8} {time.time() - start:5.0f} s {'+'.join(tiers[tier])}\n  {mutant}\n       {mutant.by}", flush=True)
+            print(f"{mutant.status:8} {time.time() - start:5.0f} s {'+'.join(all[tier])}\n  {mutant}\n       {mutant.by}", flush=True)
     count = sum(m.status == "caught" for m in mutants)
     print(f"{count} of {len(mutants)} caught; survivors: {[m.number for m in mutants if m.status != 'caught']}")
 

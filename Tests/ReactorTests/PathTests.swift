@@ -98,6 +98,14 @@ import Testing
         #expect(idle + interval + 1 < end)
     }
 
+    @Test func `what the kernel may hold unsent is bounded where that was asked for`() throws {
+        let (socket, descriptor, _) = try link()
+        defer { socket.close() }
+        #expect(option(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT) != 48 << 10)
+        socket.limitUnsent(48 << 10)
+        #expect(option(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT) == 48 << 10)
+    }
+
     @Test func `over loopback nothing is paced`() throws {
         let (socket, _, _) = try link()
         defer { socket.close() }

@@ -141,6 +141,18 @@ struct BackupTests {
         }
     }
 
+    @Test func `the database that is kept aside is whole without a log beside it`() throws {
+        let past = try Past()
+        try past.hour(0)
+        let killed = try past.scratch.killed()
+        let path = killed.path(Store.fileName)
+        let copy = killed.path("copy.db")
+        try backUp(past.scratch.directory, to: copy)
+        let aside = try #require(try Restore.exchange(path, with: copy, .now))
+        #expect(!FileManager.default.fileExists(atPath: aside + "-wal"))
+        #expect(try Database(path: aside, mode: .readOnly).pragma("SELECT count(*) FROM opened") == 10)
+    }
+
     @Test func `what is no sound backup is not put in place`() throws {
         let past = try Past()
         try past.hour(0, connections: 1_000)

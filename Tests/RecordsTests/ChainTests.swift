@@ -25,6 +25,28 @@ struct ChainTests {
         #expect(randomKey(bytes: 32) != randomKey(bytes: 32))
     }
 
+    /// The walk's memory grows with the longest: it must hold each one's last byte.
+    @Test func `rows of every length are walked`() throws {
+        let past = try Past()
+        try past.store.write(actor: .server) { (t) throws(RecordsError) in
+            for length in 0...2_200 { try t.audit("event", detail: String(repeating: "x", count: length)) }
+        }
+        #expect(try past.verify().fault == nil)
+        past.end()
+    }
+
+    @Test func `reports encode with every key that they have`() throws {
+        let past = try Past()
+        try past.hour(0)
+        let reports: [any Encodable] = [try past.verify(), PruneReport(before: .now)]
+        past.end()
+        for report in reports {
+            let object = try JSONSerialization.jsonObject(with: JSONEncoder().encode(report))
+            let keys = try #require(object as? [String: Any]).keys.sorted()
+            #expect(keys == Mirror(reflecting: report).children.compactMap(\.label).sorted())
+        }
+    }
+
     @Test func `a row is hashed as the description has it`() {
         var chain = ChainHash(table: "notes")
         let start = SHA256.digest(Array("goproxy chain 1 notes".utf8))

@@ -96,4 +96,38 @@ import Testing
         #expect(logBytes <= 17_000_000)
         store.close()
     }
+
+    @Test func `another program that reads is named too`() throws {
+        let lines = Mutex<[String]>([])
+        let found = DispatchSemaphore(value: 0)
+        Log.replaceSink { line in
+            guard line.contains("log-held") else { return }
+            lines.withLock { $0.append(line) }
+            found.signal()
+        }
+        defer { Log.replaceSink(StandardError.write) }
+        let store = try scratch.server()
+        try write(store, rows: 1)
+        let (python, input, output) = (Process(), Pipe(), Pipe())
+        python.executableURL = URL(filePath: "/usr/bin/env")
+        let words = """
+            import sqlite3, sys
+            database = sqlite3.connect(sys.argv[1])
+            database.execute("BEGIN")
+            database.execute("SELECT count(*) FROM audit").fetchone()
+            print("reads", flush=True)
+            sys.stdin.read()
+            """
+        python.arguments = ["python3", "-c", words, scratch.path(Store.fileName)]
+        (python.standardInput, python.standardOutput) = (input, output)
+        try python.run()
+        #expect(!output.fileHandleForReading.availableData.isEmpty, "it reads")
+        for _ in 0..<10 { try write(store, rows: 1_000) }
+        #expect(found.wait(timeout: .now() + 60) == .success)
+        let line = lines.withLock { $0.first ?? "" }
+        #expect(line.contains("reader=\"process \(python.processIdentifier) (python"), "\(line)")
+        try input.fileHandleForWriting.close()
+        python.waitUntilExit()
+        store.close()
+    }
 }

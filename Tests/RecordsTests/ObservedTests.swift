@@ -191,6 +191,13 @@ struct ObservedTests {
             let words = refused(.conflict) { () throws(RecordsError) in try store.change(body) }
             #expect(words.contains("from the server's flags"), "\(words)")
         }
+        let other = try store.addNode("other")
+        let taken = try #require(
+            try store.read { (r) throws(RecordsError) in try r.credentials(nodeID: other.id) }.first)
+        let another = NewCredentialRecord(
+            identity: taken.identity, publicKey: taken.publicKey, sealedPSK: taken.sealedPSK)
+        let words = refused(.conflict) { () throws(RecordsError) in try start(another, [ssh, web]) }
+        #expect(words.contains("other"), "\(words)")
         let moved = NewMapping(kind: .listener, listen: .tcp("0.0.0.0:80"), forward: .tcp("127.0.0.1:80"))
         let next = NewCredentialRecord.random()
         #expect(try start(next, [moved, ssh])?.id == node.id, "a new uuid, the same node")

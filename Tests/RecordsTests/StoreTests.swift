@@ -124,6 +124,13 @@ import Testing
         let store = try scratch.store()
         let words = refused(.locked) { () throws(RecordsError) in try scratch.store() }
         #expect(words.hasPrefix("\(scratch.directory) is in use by process \(getpid()) ("), "\(words)")
+        // Other tests ask the same meanwhile.
+        for _ in 0..<40 { _ = refused(.locked) { () throws(RecordsError) in try scratch.store() } }
+        let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").filter {
+            let name = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+            return name?.hasSuffix("/comm") == true
+        }
+        #expect(open.count < 20, "what named the holder is closed again")
         try store.addNode("a")
         store.close()
         let second = try scratch.store()

@@ -233,4 +233,48 @@ import Tunnel
             peers.world.listener(at: SocketAddress(ipv4: 0x7f00_0001, port: 1080)))
         #expect(listener.keepAliveSeconds == seconds, "its clients inherit it")
     }
+
+    @Test func `whoever does not take a failed target's last bytes is reset without them`() throws {
+        let peers = try TwoPeers()
+        let (client, target) = try conversation(peers, .listener)
+        client.isReading = false
+        target.send([UInt8](repeating: 1, count: 128 << 10))
+        peers.run(seconds: 5)
+        target.reset()
+        peers.run(seconds: 5)
+        #expect(client.failure == nil, "it may still read")
+        peers.run(seconds: 15)
+        #expect(client.failure != nil)
+        #expect(peers.server.openStreams == 0 && peers.node.openStreams == 0)
+    }
+
+    @Test func `how many streams are open is told when one has opened and when it has ended`() throws {
+        let peers = try TwoPeers()
+        var told: [[Int]] = [[], []]
+        for (place, peer) in [peers.server, peers.node].enumerated() {
+            peer.onStreams = { [unowned peer] in told[place].append(peer.openStreams) }
+        }
+        let (client, target) = try conversation(peers, .listener)
+        #expect(told == [[1], [1]])
+        client.end()
+        target.end()
+        peers.run(seconds: 5)
+        #expect(told == [[1, 0], [1, 0]])
+    }
+
+    @Test func `clients of mappings that the other end has not heard of are served`() throws {
+        let peers = try TwoPeers()
+        let (first, _) = try conversation(peers, .listener)
+        let targets = try RecordingListener(at: SocketAddress(ipv4: 0x0a00_0002, port: 80), in: peers.world)
+        for (number, port) in [UInt16(1081), 1082, 1083].enumerated() {
+            try peers.map(.listener, "127.0.0.1:\(port)", to: "10.0.0.2:80")
+            let client = peers.client(port: port)
+            client.send("hello")
+            try peers.until("the target hears it") {
+                targets.accepted.count == number + 1 && targets.accepted[number].text == "hello"
+            }
+            #expect(client.failure == nil)
+        }
+        #expect(first.failure == nil)
+    }
 }

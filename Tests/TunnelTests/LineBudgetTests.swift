@@ -38,4 +38,15 @@ import Tunnel
         #expect(first.allSatisfy { $0 == 0 } && later == 0)
         #expect(waits == [Self.second, Self.second / 2, 0])
     }
+
+    @Test func `each plan is answered at once, whatever the budget of reports`() throws {
+        let peers = try TwoPeers()
+        peers.connect()
+        for revision in 1...60 as ClosedRange<Int64> {
+            peers.server.apply([], revision: revision)
+            try peers.until("plan \(revision) is answered", seconds: 1) {
+                peers.server.appliedRevision == revision
+            }
+        }
+    }
 }
