@@ -60,6 +60,46 @@ import Testing
         store.close()
     }
 
+    @Test func `another process that keeps the log from beginning anew is named by its number and program`()
+        throws
+    {
+        let lines = Mutex<[String]>([])
+        let found = DispatchSemaphore(value: 0)
+        Log.replaceSink { line in
+            guard line.contains("log-held") else { return }
+            lines.withLock { $0.append(line) }
+            found.signal()
+        }
+        defer { Log.replaceSink(StandardError.write) }
+        let store = try scratch.server()
+        let (said, held) = (Pipe(), Pipe())
+        let other = Process()
+        other.executableURL = URL(filePath: "/usr/bin/env")
+        other.arguments = [
+            "python3", "-c",
+            """
+            import os, sqlite3, sys
+            database = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True, isolation_level=None)
+            database.execute("BEGIN")
+            database.execute("SELECT count(*) FROM audit").fetchone()
+            print(os.getpid(), end="", flush=True)
+            sys.stdin.read()
+            """, scratch.path(Store.fileName),
+        ]
+        (other.standardOutput, other.standardInput) = (said, held)
+        try other.run()
+        // What was started may be a script that starts it.
+        let number = String(decoding: said.fileHandleForReading.availableData, as: UTF8.self)
+        try #require(Int(number) != nil)
+        for _ in 0..<10 { try write(store, rows: 1_000) }
+        #expect(found.wait(timeout: .now() + 60) == .success)
+        let line = lines.withLock { $0.first ?? "" }
+        #expect(line.contains(#"reader="process \#(number) (python3"#), "\(line)")
+        try held.fileHandleForWriting.close()
+        other.waitUntilExit()
+        store.close()
+    }
+
     @Test func `who keeps the log from beginning anew is named, and it begins when they have gone`() throws {
         let lines = Mutex<[String]>([])
         let found = DispatchSemaphore(value: 0)
