@@ -37,12 +37,15 @@ package struct Arguments: Equatable, Sendable {
     package enum Since: Equatable, Sendable {
         case time(Timestamp)
         case ago(Duration)
-        /// A date: the moment in which that day begins.
-        case day(String)
+        /// What a clock shows; of a date alone, where that day begins.
+        case clock(String)
+        /// Where that day begins.
+        case daysAgo(Int)
 
         func time(now: Timestamp, isLocal: Bool = false) -> Timestamp {
             switch self {
-            case .day(let day): Self.beginning(of: day, isLocal: isLocal)
+            case .clock(let clock): Self.moment(clock, isLocal: isLocal)
+            case .daysAgo(let days): Self.day(before: days, now: now, isLocal: isLocal)
             case .time(let time): time
             case .ago(let duration): now.adding(seconds: -duration.components.seconds)
             }

@@ -68,7 +68,7 @@ package enum CommandParser {
         guard verb.formats.contains(arguments.output) else {
             let known = verb.formats.map(\.rawValue).joined(separator: ", ")
             throw .usage(
-                "\(verb.words): -o: \(arguments.output.rawValue) is for history alone, here \(known)")
+                "\(verb.words): -o: \(arguments.output.rawValue) is not for this command, here \(known)")
         }
         let needed = verb.targets.filter { !$0.isOptional }
         guard arguments.targets.count >= needed.count else {

@@ -9,7 +9,11 @@ enum ConnectionCommands {
         if let node = session.arguments.node { query.append(("node", node)) }
         if let listener = session.arguments.history.listener { query.append(("listener", listener)) }
         let json = try session.ask("GET", "connections", query: query)
-        try session.print(json) { () throws(AdminError) in
+        let columns = [
+            "id", "openedAt", "nodeID", "node", "listener", "mapping", "kind", "client", "target", "bytesUp",
+            "bytesDown", "bytesPerSecondUp", "bytesPerSecondDown",
+        ]
+        try session.print(json, csv: columns) { () throws(AdminError) in
             var table = session.makeTable(
                 ["ID", "OPEN FOR", "NODE", "LISTENER", "CLIENT", "TARGET", "UP", "DOWN", "UP/S", "DOWN/S"],
                 rightAligned: ["ID", "OPEN FOR", "UP", "DOWN", "UP/S", "DOWN/S"])

@@ -13,7 +13,10 @@ package struct HistoryArguments: Equatable, Sendable {
     package var results: [EndReason] = []
     package var minBytes: Int64?
     package var isOpen = false
+    /// A connection's, or an entry's of the audit.
     package var cursor: Int64?
+    /// Of a follower: `12.9.3`.
+    package var place: FollowCursor?
     package var isOldestFirst = false
     package var follows = false
     package var isUTC = false
@@ -23,24 +26,37 @@ package struct HistoryArguments: Equatable, Sendable {
     package var reason: String?
     package var actor: String?
     package var action: String?
+    package var mapping: Int?
 }
 
 extension Arguments.Since {
-    /// `24h`, `7d`: so long ago; `2026-08-22`: where that day begins; else RFC 3339.
+    /// `24h`, `7d`, `2w`: so long ago; `today`, `yesterday`, `2026-08-22`: where that day begins; `2026-08-22T18:00`: on the clock
+    /// that `--local` or `--utc` means; else RFC 3339.
     static func parse(_ text: String) throws(FlagError) -> Arguments.Since {
         if let time = Timestamp(text) { return .time(time) }
-        if text.utf8.count == 10, Timestamp("\(text)T00:00:00Z") != nil { return .day(text) }
+        if text == "today" { return .daysAgo(0) }
+        if text == "yesterday" { return .daysAgo(1) }
+        let whole = text.replacing(" ", with: "T")
+        for end in ["T00:00:00", ":00", ""] where [10, 16, 19].contains(text.utf8.count) {
+            if (whole + end).utf8.count == 19, Timestamp("\(whole)\(end)Z") != nil {
+                return .clock(whole + end)
+            }
+        }
+        if text.last == "w", let weeks = Int64(text.dropLast()), (0...5_200).contains(weeks) {
+            return .ago(.seconds(weeks * 7 * 86_400))
+        }
         guard let duration = try? parseDuration(text, in: .zero ... .seconds(36_500 * 86_400)) else {
             throw FlagError(
-                "neither a time such as 2026-08-22T09:14:03Z or 2026-08-22 nor a duration such as 7d")
+                "neither a time such as 2026-08-22T09:14:03Z, 2026-08-22 or yesterday nor a duration such as 7d"
+            )
         }
         return .ago(duration)
     }
 
-    /// The beginning of a day, here or in UTC. `day` is a date of RFC 3339.
-    static func beginning(of day: String, isLocal: Bool) -> Timestamp {
-        guard let utc = Timestamp("\(day)T00:00:00Z") else {
-            preconditionFailure("a date that was not parsed")
+    /// What a clock shows, here or in UTC: a time of RFC 3339 without its zone.
+    static func moment(_ clock: String, isLocal: Bool) -> Timestamp {
+        guard let utc = Timestamp("\(clock)Z") else {
+            preconditionFailure("a time that was not parsed")
         }
         guard isLocal else { return utc }
         var parts = tm()
@@ -48,6 +64,16 @@ extension Arguments.Since {
         gmtime_r(&seconds, &parts)
         parts.tm_isdst = -1
         return Timestamp(microseconds: Int64(mktime(&parts)) * 1_000_000)
+    }
+
+    /// Where a day begins, so many before that of `now`.
+    static func day(before days: Int, now: Timestamp, isLocal: Bool) -> Timestamp {
+        var parts = tm()
+        var seconds = time_t(now.microseconds / 1_000_000)
+        if isLocal { localtime_r(&seconds, &parts) } else { gmtime_r(&seconds, &parts) }
+        (parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_isdst) = (0, 0, 0, -1)
+        parts.tm_mday -= Int32(days)
+        return Timestamp(microseconds: Int64(isLocal ? mktime(&parts) : timegm(&parts)) * 1_000_000)
     }
 }
 

@@ -125,20 +125,26 @@ enum HistoryCommands {
     private static func follow(
         _ session: Session, _ filters: [(String, String)], _ printer: HistoryPrinter
     ) throws(AdminError) {
-        let start = try HistoryLine.page(
-            try session.ask("GET", "history", query: filters + [("wait", "0")]), session)
-        guard var cursor = start.next, let end = cursor.split(separator: ".").first.flatMap({ Int64($0) })
-        else {
+        let (arguments, history) = (session.arguments, session.arguments.history)
+        let known = history.place?.description ?? history.cursor.map { String($0) }
+        let patience = Patience(session, hasBegun: known != nil)
+        // That it is followed is in the audit by this.
+        guard let json = try patience.ask("history", query: filters + [("wait", "0")]) else { return }
+        guard let start = try HistoryLine.page(json, session).next, let end = FollowCursor(start) else {
             throw AdminError("protocol", "the server's answer is not what this program knows")
         }
-        let limit = session.arguments.limit ?? 10
-        try printer.write(newest(session, filters, before: end + 1, limit: limit).entries)
-        while !session.console.isOutputGone() {
-            let json = try session.askRunning(
-                "history", query: filters + [("wait", "20"), ("cursor", cursor)], timeout: .seconds(30))
+        var cursor = known ?? (history.isOldestFirst ? "0.0.0" : start)
+        if known == nil, !history.isOldestFirst {
+            let entries = try newest(
+                session, filters, before: end.opened + 1, limit: arguments.limit ?? 10
+            ).entries
+            try printer.write(entries, at: (start, start))
+        }
+        while let json = try patience.ask("history", query: filters + [("wait", "20"), ("cursor", cursor)]) {
             let page = try HistoryLine.page(json, session)
-            try printer.write(page.entries)
-            cursor = page.next ?? cursor
+            let next = page.next ?? cursor
+            try printer.write(page.entries, at: (cursor, next))
+            cursor = next
         }
     }
 
@@ -152,6 +158,7 @@ enum HistoryCommands {
         for (name, time) in [("since", arguments.since), ("until", history.until), ("at", history.at)] {
             if let time { query.append((name, time.time(now: now, isLocal: history.isLocal).description)) }
         }
+        try checkOrder(arguments, now: now)
         let texts = [
             ("node", arguments.node), ("listener", history.listener), ("client", history.client),
             ("target", history.target), ("minBytes", history.minBytes.map { String($0) }),
@@ -170,11 +177,12 @@ enum HistoryCommands {
     private static func check(_ arguments: Arguments) throws(AdminError) {
         let history = arguments.history
         try checkZone(arguments)
-        guard history.follows else { return }
+        guard history.follows else {
+            guard let place = history.place else { return }
+            throw .usage("history: --cursor \(place) is for --follow", hint: "give the id of a connection")
+        }
         let others = [
             ("--until", history.until != nil), ("--at", history.at != nil),
-            ("--cursor", history.cursor != nil),
-            ("--oldest", history.isOldestFirst),
         ]
         if let other = others.first(where: \.1)?.0 {
             throw .usage(
@@ -185,7 +193,16 @@ enum HistoryCommands {
         }
     }
 
-    private static func checkZone(_ arguments: Arguments) throws(AdminError) {
+    /// Here too: with a running server of an earlier version such a range is an empty list.
+    static func checkOrder(_ arguments: Arguments, now: Timestamp) throws(AdminError) {
+        let isLocal = arguments.history.isLocal
+        guard let since = arguments.since?.time(now: now, isLocal: isLocal),
+            let until = arguments.history.until?.time(now: now, isLocal: isLocal), until <= since
+        else { return }
+        throw .usage("--until: \(until) is not after --since, \(since)")
+    }
+
+    static func checkZone(_ arguments: Arguments) throws(AdminError) {
         guard arguments.history.isUTC, arguments.history.isLocal else { return }
         throw .usage("--utc and --local exclude each other")
     }

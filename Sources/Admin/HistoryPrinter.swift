@@ -28,6 +28,9 @@ final class HistoryPrinter {
     private var hasBegun = false
     /// JSON is one document, so its lines wait for the end.
     private var kept: [ArraySlice<UInt8>] = []
+    /// The ids of the nodes that had a name: a name may be used again, for another machine.
+    private var nodes: [String: [String]] = [:]
+    private var told: Set<String> = []
 
     init(_ session: Session) {
         console = session.console
@@ -35,11 +38,24 @@ final class HistoryPrinter {
         text = HistoryText(isLocal: session.arguments.history.isLocal)
     }
 
-    func write(_ lines: [HistoryLine]) throws(AdminError) {
+    /// - Parameter place: of a follower, before these lines and behind them. Who goes on at that of a line misses nothing: the
+    ///   last has the place behind, all others the one before.
+    func write(_ lines: [HistoryLine], at place: (before: String, behind: String)? = nil) throws(AdminError) {
+        for case .connection(let record) in lines.lazy.map(\.entry)
+        where nodes[record.node]?.contains(record.nodeID) != true {
+            nodes[record.node, default: []].append(record.nodeID)
+        }
         switch output {
         case .json: kept += lines.map(\.json)
         case .jsonl:
-            try console.write(lines.map { String(decoding: $0.json, as: UTF8.self) + "\n" }.joined())
+            let last = lines.count - 1
+            try console.write(
+                lines.enumerated().map { index, line in
+                    let text = String(decoding: line.json, as: UTF8.self)
+                    guard let place else { return text + "\n" }
+                    return text.dropLast()
+                        + ",\"cursor\":\"\(index == last ? place.behind : place.before)\"}\n"
+                }.joined())
         case .csv:
             try console.write(
                 (hasBegun ? "" : HistoryText.csvTitles) + lines.map { HistoryText.csv($0.entry) }.joined())
@@ -49,7 +65,9 @@ final class HistoryPrinter {
                 HistoryText.titles, hasColor: console.hasColor, widths: widths, isContinued: hasBegun)
             for line in lines {
                 switch line.entry {
-                case .connection(let record): table.append(text.cells(record))
+                case .connection(let record):
+                    let isShared = nodes[record.node, default: []].count > 1
+                    table.append(text.cells(record, withNodeID: isShared))
                 case .gap(let gap): table.append(line: text.line(gap))
                 }
             }
@@ -57,6 +75,11 @@ final class HistoryPrinter {
             widths = table.widths
         }
         hasBegun = true
+        for (name, ids) in nodes where ids.count > 1 && told.insert(name).inserted {
+            console.writeError(
+                "\(safe(name)) is the name of more than one node here: \(ids.joined(separator: ", ")). --node ID shows one\n"
+            )
+        }
     }
 
     func finish() throws(AdminError) {

@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 import Records
 
 /// The lines of the history for people, and its cells for spreadsheets.
@@ -7,10 +8,11 @@ struct HistoryText {
 
     static let titles = ["START", "DURATION", "NODE", "LISTENER", "CLIENT", "TARGET", "UP", "DOWN", "END"]
 
-    func cells(_ record: ConnectionRecord) -> [TextTable.Cell] {
+    func cells(_ record: ConnectionRecord, withNodeID: Bool = false) -> [TextTable.Cell] {
         [
             "\(time(record.openedAt))", TextTable.Cell(record.durationSeconds.map(Self.duration)),
-            TextTable.Cell(record.node), TextTable.Cell(record.listener ?? String(record.mapping)),
+            TextTable.Cell(withNodeID ? "\(record.node) \(record.nodeID.prefix(8))" : record.node),
+            TextTable.Cell(record.listener ?? String(record.mapping)),
             TextTable.Cell(record.client), TextTable.Cell(record.target),
             TextTable.Cell(record.bytesUp.map(bytesText)), TextTable.Cell(record.bytesDown.map(bytesText)),
             record.isOpen
@@ -35,6 +37,8 @@ struct HistoryText {
             case "server-stop", "server-crash": "server stopped"
             case "clock-step": "clock set"
             case "audit-failure": "history could not be written"
+            case "restored": "a backup was restored"
+            case "many-gaps": "many"
             default: safe(gap.cause)
             }
         let span = isOneDay ? "\(from.dropFirst(11)) to \(to.dropFirst(11))" : "\(from) to \(to)"
@@ -72,7 +76,7 @@ struct HistoryText {
 
     static let csvTitles = """
         id,openedAt,closedAt,durationSeconds,nodeID,node,listener,mapping,kind,listen,client,target,bytesUp,bytesDown,\
-        nodeBytesUp,nodeBytesDown,reason,side,recovered,flags,credential
+        nodeBytesUp,nodeBytesDown,reason,side,recovered,flags,credential,chain,closedChain
 
         """
 
@@ -88,14 +92,29 @@ struct HistoryText {
                 record.bytesUp.map { String($0) }, record.bytesDown.map { String($0) },
                 record.nodeBytesUp.map { String($0) }, record.nodeBytesDown.map { String($0) },
                 record.reason, record.side, String(record.recovered), record.flags.joined(separator: " "),
-                record.credential,
+                record.credential, record.chain, record.closedChain,
             ]
         case .gap(let gap):
             cells =
                 [nil, gap.from.description, gap.to.description] + [String?](repeating: nil, count: 13)
-                + ["gap: \(gap.cause)"] + [String?](repeating: nil, count: 4)
+                + ["gap: \(gap.cause)"] + [String?](repeating: nil, count: 6)
         }
         return cells.map { cell($0 ?? "") }.joined(separator: ",") + "\n"
+    }
+
+    /// Objects, a line each: what these names have, and of a value that is none itself, its JSON.
+    static func csv(_ columns: [String], _ objects: [ArraySlice<UInt8>]) -> String {
+        objects.map { object in
+            let object = Array(object)
+            return columns.map { name in
+                guard let value = JSONLayout.member(name, of: object) else { return "" }
+                switch try? JSONValue(Array(value), JSONLimits(textBytes: 1 << 20)) {
+                case .string(let text): return cell(text)
+                case .null: return ""
+                default: return cell(String(decoding: value, as: UTF8.self))
+                }
+            }.joined(separator: ",") + "\n"
+        }.joined()
     }
 
     /// A program that shows the cell takes what begins so for a formula (OWASP, "CSV Injection"); a mark before it makes it text.

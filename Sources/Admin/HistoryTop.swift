@@ -42,7 +42,11 @@ enum HistoryTop {
         let top = TopAnswer(
             by, all, byConnections: arguments.history.sort == "connections", limit: arguments.limit ?? 10,
             next: cursor, reached: from)
-        try session.print(jsonText(top)) { () throws(AdminError) in table(top, session) }
+        let isCSV = arguments.output == .csv
+        try session.print(
+            isCSV ? jsonText(top.entries) : jsonText(top),
+            csv: ["name", "connections", "bytesUp", "bytesDown"]
+        ) { () throws(AdminError) in table(top, session) }
         guard !top.complete else { return }
         throw AdminError(
             "interrupted",

@@ -10,6 +10,9 @@ extension Verb {
                 The newest connections that the flags mean, the newest last; a line for each time of which nothing is known.
                 --cursor goes on where a list ended: with the id of its first connection for what is older, and with
                 --oldest, of its last for what is newer.
+                --follow goes on over restarts of the server. With --cursor it begins after a connection, or at the cursor of a
+                line of -o jsonl: that one leaves nothing out and repeats no more than was read at once, with a connection ends
+                since its opening come again.
                 --oldest begins at the other end, and writes what it finds as it comes: for exports of any size, as
                 \(program) history --oldest --since 2026-08-01 -o csv > august.csv
                 """,
@@ -21,8 +24,10 @@ extension Verb {
                     in: 1...1_000_000
                 ) { $0.limit = $1 },
                 .custom(
-                    "cursor", value: "id", help: "go on after this connection", parse: connection,
-                    set: { $0.history.cursor = $1 }),
+                    "cursor", value: "id",
+                    help: "go on after this connection; with --follow, also the cursor of a line",
+                    parse: cursor,
+                    set: { ($0.history.cursor, $0.history.place) = $1 }),
                 .bool("oldest", help: "from the oldest on") { $0.history.isOldestFirst = $1 },
                 .bool("follow", help: "then go on with what is opened and ends, until it is stopped") {
                     $0.history.follows = $1
@@ -49,7 +54,7 @@ extension Verb {
                     parse: sort,
                     set: { $0.history.sort = $1 }),
                 .int("limit", help: "lines", default: "10", in: 1...Limits.page) { $0.limit = $1 },
-            ] + filterFlags + zoneFlags, HistoryTop.run),
+            ] + filterFlags + zoneFlags, formats: Arguments.Output.allCases, HistoryTop.run),
         Verb(
             "history", "stats", [], "Shows the history in numbers.", example: "\(program) history stats",
             HistoryCommands.stats),
@@ -62,7 +67,7 @@ extension Verb {
                 {
                     $0.history.listener = $1
                 },
-            ], ConnectionCommands.list),
+            ], formats: Arguments.Output.allCases, ConnectionCommands.list),
         Verb(
             "conn", "kill", [Target("ID", .text)], "Ends an open connection at once.",
             example: "\(program) conn kill 4711 --reason case-12",
@@ -72,7 +77,8 @@ extension Verb {
 
     private static let filterFlags: [Flag<Arguments>] = [
         .custom(
-            "since", value: "time", help: "opened then or later: 24h, 7d, 2026-08-22 or 2026-08-22T09:14:03Z",
+            "since", value: "time",
+            help: "opened then or later: 24h, 1w, yesterday, 2026-08-22, 2026-08-22T09:14 or with :03Z",
             parse: since, set: { $0.since = $1 }),
         .custom(
             "until", value: "time", help: "opened before", parse: since, set: { $0.history.until = $1 }),
@@ -103,11 +109,11 @@ extension Verb {
         .bool("open", help: "only what is open") { $0.history.isOpen = $1 },
     ]
 
-    private static let zoneFlags: [Flag<Arguments>] = [
+    static let zoneFlags: [Flag<Arguments>] = [
         .bool("utc", help: "times of tables in UTC, which they are if nothing is said") {
             $0.history.isUTC = $1
         },
-        .bool("local", help: "times of tables, and dates without a time, as on the clock of this machine") {
+        .bool("local", help: "times of tables, and times without a zone, as on the clock of this machine") {
             $0.history.isLocal = $1
         },
     ]
@@ -124,6 +130,11 @@ extension Verb {
             throw FlagError("not a connection's id")
         }
         return id
+    }
+
+    private static func cursor(_ text: String) throws(FlagError) -> (Int64?, FollowCursor?) {
+        if let place = FollowCursor(text) { return (nil, place) }
+        return (try connection(text), nil)
     }
 
     private static func totalsKey(_ text: String) throws(FlagError) -> TotalsKey {

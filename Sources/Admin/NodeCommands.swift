@@ -37,7 +37,11 @@ enum NodeCommands {
         if let tag = session.arguments.tagFilter { query.append(("tag", tag)) }
         if let state = session.arguments.state { query.append(("state", state.rawValue)) }
         let json = try session.ask("GET", "nodes", query: query)
-        try session.print(json) { () throws(AdminError) in
+        let columns = [
+            "id", "name", "tags", "state", "online", "onlineSince", "lastSeen", "address", "version", "os",
+            "mappings", "subConnections", "createdAt", "origin", "revision",
+        ]
+        try session.print(json, csv: columns) { () throws(AdminError) in
             let nodes = try session.decode(json, as: [NodeAnswer].self)
             let now = session.console.now()
             // A column of its own only where there is something in it.

@@ -59,8 +59,15 @@ package final class Session {
     }
 
     /// Prints the answer as it came for programs, or what `table` makes of it for people.
-    func print(_ json: [UInt8], table: () throws(AdminError) -> String) throws(AdminError) {
-        let text = try text(json, table: table)
+    ///
+    /// - Parameter csv: the columns, where the verb has that form.
+    func print(
+        _ json: [UInt8], csv columns: [String] = [], table: () throws(AdminError) -> String
+    ) throws(AdminError) {
+        let text =
+            arguments.output == .csv
+            ? columns.joined(separator: ",") + "\n" + HistoryText.csv(columns, JSONLayout.elements(json))
+            : try text(json, table: table)
         do throws(AdminError) { try console.write(text) } catch {
             guard hasChanged else { throw error }
             throw AdminError(error.code, "\(error.message); what was asked for is done")
@@ -77,7 +84,7 @@ package final class Session {
         case .json: JSONLayout.indented(json) + "\n"
         case .jsonl:
             JSONLayout.elements(json).map { String(decoding: $0, as: UTF8.self) + "\n" }.joined()
-        // The parser lets csv through for the history alone, which has its own printer.
+        // The parser lets csv through where a verb has it.
         case .table, .csv: try table()
         }
     }

@@ -99,7 +99,8 @@ package struct Verb: Sendable {
             default: "$STATE_DIRECTORY, /var/lib/goproxy for root, else ~/.local/state/goproxy"
         ) { $0.data = $1 },
         .custom(
-            "o", value: "form", help: "table, json or jsonl; csv for history", default: "table",
+            "o", value: "form",
+            help: "table, json or jsonl; csv for lists of nodes, connections and the audit", default: "table",
             parse: output,
             set: { $0.output = $1 }),
     ]

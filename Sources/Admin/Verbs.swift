@@ -46,7 +46,7 @@ extension Verb {
                 .custom(
                     "state", value: "state", help: "only nodes that are enabled, or disabled", parse: state,
                     set: { $0.state = $1 }),
-            ], NodeCommands.list),
+            ], formats: Arguments.Output.allCases, NodeCommands.list),
         Verb(
             "node", "show", [node], "Shows a node and its mappings.", example: "\(program) node show edge-07",
             NodeCommands.show),
@@ -193,7 +193,7 @@ extension Verb {
             flags: [
                 .custom(
                     "since", value: "time",
-                    help: "done then or later: 7d, 12h, 2026-08-22 or 2026-08-22T09:14:03Z",
+                    help: "done then or later: 12h, 1w, yesterday, 2026-08-22, 2026-08-22T09:14 or with :03Z",
                     parse: since,
                     set: { $0.since = $1 }),
                 .custom(
@@ -204,10 +204,24 @@ extension Verb {
                     $0.history.action = $1
                 },
                 .int(
-                    "limit", help: "at most so many entries", default: "the newest 100; all with --since",
+                    "limit", help: "at most so many entries",
+                    default: "the newest 100; 10 with --follow; all with --since or --cursor",
                     in: 1...1_000_000
                 ) { $0.limit = $1 },
-            ], OtherCommands.audit),
+                .int("mapping", help: "only what was done to this one", in: 1...Int(UInt32.max)) {
+                    $0.history.mapping = $1
+                },
+                .custom(
+                    "cursor", value: "id", help: "what came after this entry", parse: entry,
+                    set: { $0.history.cursor = $1 }),
+                .bool("follow", help: "then go on with what comes, over restarts of the server") {
+                    $0.history.follows = $1
+                },
+            ] + zoneFlags, formats: Arguments.Output.allCases, AuditCommands.list),
+        Verb(
+            "audit", "show", [Target("ID", .text)],
+            "Shows one entry of the audit, with what was before and after.",
+            example: "\(program) audit show 211", flags: zoneFlags, AuditCommands.show),
         Verb(nil, "version", [], "Prints the version.", example: "\(program) version", OtherCommands.version),
         Verb(
             nil, "completion", [Target("SHELL", .choice(Completion.choices))],
@@ -229,6 +243,13 @@ extension Verb {
             throw FlagError("neither listener nor peer-listener")
         }
         return kind
+    }
+
+    private static func entry(_ text: String) throws(FlagError) -> Int64 {
+        guard text.utf8.allSatisfy({ (48...57).contains($0) }), let id = Int64(text), id >= 0 else {
+            throw FlagError("not an entry's id")
+        }
+        return id
     }
 
     static func since(_ text: String) throws(FlagError) -> Arguments.Since { try .parse(text) }

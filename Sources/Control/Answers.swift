@@ -210,6 +210,7 @@ package struct AuditAnswer: Codable, Equatable, Sendable {
     package let before: JSONValue?
     package let after: JSONValue?
     package let detail: String?
+    package let chain: String?
 
     init(_ entry: AuditEntry) {
         id = entry.id
@@ -223,6 +224,7 @@ package struct AuditAnswer: Codable, Equatable, Sendable {
         before = entry.before.map { (try? JSONValue(Array($0.utf8))) ?? .string($0) }
         after = entry.after.map { (try? JSONValue(Array($0.utf8))) ?? .string($0) }
         detail = entry.detail
+        chain = entry.chain
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -238,5 +240,6 @@ package struct AuditAnswer: Codable, Equatable, Sendable {
         try values.encode(before, forKey: .before)
         try values.encode(after, forKey: .after)
         try values.encode(detail, forKey: .detail)
+        try values.encode(chain, forKey: .chain)
     }
 }

@@ -15,9 +15,9 @@ extension ControlService {
         let limit = call.number("limit") ?? 100
         // Asked before the records: who ends meanwhile is in one of the two at least.
         if filter.asksOpen { filter.open = try passedBytes() }
-        let asked = filter
+        let (asked, present) = (filter, store.presentGap(.now))
         var page = try read { (reader) throws(RecordsError) in
-            try reader.history(asked, order: order, cursor: cursor, limit: limit)
+            try reader.history(asked, order: order, cursor: cursor, limit: limit, present: present)
         }
         if filter.open == nil { fillOpen(&page.entries) }
         // Durable before the answer leaves; the further pages of a command belong to its first.
@@ -114,7 +114,7 @@ extension ControlService {
             try noteRead(call, "history-follow")
             return Reply(HistoryAnswer(entries: [], next: end.description))
         }
-        guard var cursor = FollowCursor(text) else { throw Self.noCursor(text) }
+        guard var cursor = try Self.place(text, self) else { throw Self.noCursor(text) }
         guard waits.begin() else { throw Self.tooMany }
         defer { waits.finish() }
         let deadline = ContinuousClock.now + .seconds(seconds)
@@ -139,8 +139,16 @@ extension ControlService {
         }
     }
 
+    /// Where a follower is; a connection's id will do.
+    private static func place(_ text: String, _ service: ControlService) throws(ControlError) -> FollowCursor?
+    {
+        if let cursor = FollowCursor(text) { return cursor }
+        guard let id = Int64(text), id >= 0 else { return nil }
+        return try service.read { (reader) throws(RecordsError) in try reader.followCursor(from: id) }
+    }
+
     /// A wait looks again after so long in any case: the deadline is no commit.
-    private static let followMilliseconds = 200
+    static let followMilliseconds = 200
 
     // MARK: Filters
 
@@ -149,6 +157,7 @@ extension ControlService {
         filter.since = try call.queryTime("since")
         filter.until = try call.queryTime("until")
         filter.at = try call.queryTime("at")
+        try requireOrder(filter.since, filter.until)
         filter.node = call.query["node"]
         filter.listener = call.query["listener"]
         filter.target = call.query["target"]
@@ -169,6 +178,12 @@ extension ControlService {
             filter.results.append(reason)
         }
         return filter
+    }
+
+    /// A range that nothing can be in is a mistake, and no empty list.
+    static func requireOrder(_ since: Timestamp?, _ until: Timestamp?) throws(ControlError) {
+        guard let since, let until, until <= since else { return }
+        throw .invalid("until: \(until) is not after since, \(since)")
     }
 
     private func passedBytes() throws(ControlError) -> [Int64: PassedBytes] {
@@ -199,6 +214,9 @@ extension ControlService {
         let asked = call.query.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let words = ([what] + call.segments.map { "\($0.key)=\($0.value)" } + asked).joined(separator: " ")
         let reference = call.query["node"]
+        writeEndedReads()
+        let now = ContinuousClock.now
+        guard repeatedReads.isFirst(call.actor, repeatedReads.alike(what, call), words, now) else { return }
         if !store.health.isFailing {
             do throws(ControlError) {
                 return try write(call) { (transaction) throws(RecordsError) in
@@ -207,12 +225,31 @@ extension ControlService {
                     try transaction.audit("history-read", node: node, detail: words)
                 }
             } catch {
+                repeatedReads.forget(call.actor, repeatedReads.alike(what, call))
                 guard store.health.isFailing else { throw error }
             }
         }
+        repeatedReads.forget(call.actor, repeatedReads.alike(what, call))
         Log.warn(
             "history-read-not-in-audit", ("actor", call.actor.name), ("detail", words),
             ("error", store.health.reason ?? "the records were failing"))
+    }
+
+    /// Those of hours that are over; all of them when the service stops. What cannot be written is in the log.
+    func writeEndedReads(all: Bool = false) {
+        for (actor, words) in repeatedReads.takeEnded(all ? nil : ContinuousClock.now) {
+            do throws(RecordsError) {
+                // A stop waits for no disk.
+                if let reason = store.health.reason { throw RecordsError(.io, reason) }
+                try store.write(actor: actor) { (transaction) throws(RecordsError) in
+                    try transaction.audit("history-read", detail: words)
+                }
+            } catch {
+                Log.warn(
+                    "history-read-not-in-audit", ("actor", actor.name), ("detail", words),
+                    ("error", error.message))
+            }
+        }
     }
 
     func read<Result: Sendable>(
@@ -233,7 +270,7 @@ extension ControlService {
         .invalid("cursor: \(shown(text)) is not what a page before has answered as next")
     }
 
-    private static let tooMany = ControlError(
+    static let tooMany = ControlError(
         503, RecordsError.Code.busy.rawValue, "\(Waits.limit) others wait already")
 }
 

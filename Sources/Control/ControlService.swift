@@ -18,6 +18,7 @@ package final class ControlService: Sendable {
     let nodeAddress: String?
     let startedAt = Timestamp.now
     let waits = Waits()
+    let repeatedReads = RepeatedReads()
 
     /// - Parameters:
     ///   - directory: of the data, for the size of the database in the status
@@ -76,6 +77,7 @@ package final class ControlService: Sendable {
     package func stop() {
         waits.end()
         store.history.endWaits()
+        writeEndedReads(all: true)
     }
 
     /// The user whose process it is; behind sudo the one who logged in, and as whom.

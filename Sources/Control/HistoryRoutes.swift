@@ -29,7 +29,8 @@ extension Route {
                     "wait", .integer(0...50),
                     """
                     follow: without a cursor answers the end's as next; with it, what was opened or has ended since, as soon as \
-                    there is something or so many seconds are over
+                    there is something or so many seconds are over. A connection's id is a cursor too: then ends since its opening
+                    are told again
                     """),
             ], answers: .one(Schemas.historyPage)
         ) { (service, call) throws(ControlError) in try service.history(call) },

@@ -27,6 +27,9 @@ extension Schemas {
             .required("recovered", .flag, "the end was written after a crash"),
             .required("flags", .textList, "recovered, counts-differ, not-held"),
             .required("credential", .text, "public half of what the node had logged in with, in hexadecimal"),
+            .required(
+                "chain", .text, "of the opening's row, in hexadecimal; it follows from all rows before it"),
+            .required("closedChain", .nullable(.text), "of the end's row; null while it is open"),
         ])
 
     static let gapContent = Schema(
@@ -34,7 +37,10 @@ extension Schemas {
         fields: [
             .required("from", .time, "the last that is known before it"),
             .required("to", .time, "the first after it; earlier than from when the clock was set back"),
-            .required("cause", .text, "server-stop, server-crash, clock-step, audit-failure"),
+            .required(
+                "cause", .text,
+                "server-stop, server-crash, clock-step, audit-failure, restored, many-gaps; up to now while it lasts"
+            ),
         ])
 
     package static let historyGap = Schema(

@@ -134,10 +134,19 @@ extension Route {
                 .optional("node", .text, "by name, also a former one, or id"),
                 .optional("actor", .text, "only what this one did, as himself or by sudo: the whole name"),
                 .optional("action", .text, "only this: the whole word, such as node-add"),
+                .optional("mapping", Schemas.mappingID, "only what was done to this one"),
                 .optional("limit", .integer(1...Int64(Limits.page)), "entries of a page; 100 if left out"),
                 .optional("cursor", Schemas.count, "id of the last entry of the page before"),
+                .optional(
+                    "wait", .integer(0...50),
+                    "follow: what comes after cursor, as soon as there is something or so many seconds are over"
+                ),
             ], answers: .list(Schemas.auditEntry)
         ) { (service, call) throws(ControlError) in try service.audit(call) },
+        Route(
+            "GET", "/v1/audit/{entry}", "getAuditEntry", "One entry of the audit, by its id.",
+            answers: .one(Schemas.auditEntry)
+        ) { (service, call) throws(ControlError) in try service.auditOne(call) },
         Route("GET", "/v1/openapi.json", "getDescription", "This document.", answers: .document) {
             (service, _) throws(ControlError) in Reply(OpenAPI.document(version: service.serverVersion))
         },

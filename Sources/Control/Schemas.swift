@@ -171,6 +171,8 @@ package enum Schemas {
             .required("before", .nullable(.anyObject), "the record before"),
             .required("after", .nullable(.anyObject), "the record after"),
             .required("detail", .nullable(.text), "in words"),
+            .required(
+                "chain", .nullable(.text), "of the row, in hexadecimal; it follows from all rows before it"),
         ])
 
     package static let error = Schema(

@@ -63,6 +63,7 @@ final class Committer {
                 hint: "goproxy-admin audit verify; move \(SlotFile.name) aside if the database is right")
         }
         log.begin(lastConnection: recovery.lastConnection, lastRoute: recovery.lastRoute)
+        signals.down = recovery.down
         if opening.lifecycle == nil { SlotFile.clear(opening.directory) }
         directory = opening.directory
         journal = recovery.started.flatMap {

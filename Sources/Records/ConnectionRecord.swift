@@ -35,6 +35,9 @@ package struct ConnectionRecord: Codable, Equatable, Sendable, Identifiable {
     package let flags: [String]
     /// The public half of the credential that the node had logged in with, in hexadecimal.
     package let credential: String
+    /// Of the row of the opening, and of that of the end: 16 digits in hexadecimal. Each follows from all rows before it.
+    package let chain: String
+    package let closedChain: String?
 
     package var isOpen: Bool { closedAt == nil }
 }
@@ -71,7 +74,7 @@ extension ConnectionRecord {
     /// Of `opened` as o, `closed` as c and `routes` as r, in the order of `init`.
     static let columns: ComposedSQL = """
         SELECT o.id, o.at, c.at, c.duration, r.node, r.node_name, r.identity, r.mapping, r.mapping_name, r.kind,
-        r.listen, r.target, o.client, o.client_port, c.up, c.down, c.node_up, c.node_down, c.reason, c.flags
+        r.listen, r.target, o.client, o.client_port, c.up, c.down, c.node_up, c.node_down, c.reason, c.flags, o.chain, c.chain
         """
 
     init(_ row: borrowing Row) throws(SQLiteError) {
@@ -96,6 +99,8 @@ extension ConnectionRecord {
         side = reason.flatMap { EndReason(rawValue: $0) }?.side.rawValue
         let bits = try row.integerOrNil(19) ?? 0
         recovered = bits & 1 != 0
+        chain = hex(try row.integer(20))
+        closedChain = try row.integerOrNil(21).map { hex($0) }
         flags = [(1, "recovered"), (2, "counts-differ"), (4, "not-held")].filter { bits & $0.0 != 0 }.map(\.1)
     }
 
@@ -122,6 +127,8 @@ extension ConnectionRecord {
         try values.encode(recovered, forKey: .recovered)
         try values.encode(flags, forKey: .flags)
         try values.encode(credential, forKey: .credential)
+        try values.encode(chain, forKey: .chain)
+        try values.encode(closedChain, forKey: .closedChain)
     }
 }
 
@@ -148,4 +155,9 @@ extension HistoryEntry: Codable {
 func hex(_ bytes: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789abcdef".utf8)
     return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+}
+
+/// A chain's value as it is shown: a number of 64 bits is more than a reader of JSON may keep.
+func hex(_ chain: Int64) -> String {
+    hex(withUnsafeBytes(of: chain.bigEndian) { Array($0) })
 }

@@ -92,6 +92,8 @@ package struct AuditEntry: Codable, Equatable, Sendable, Identifiable {
     package let before: String?
     package let after: String?
     package let detail: String?
+    /// Of the row, in hexadecimal; nil for one that is older than the chain.
+    package let chain: String?
 }
 
 extension Session {
@@ -111,6 +113,17 @@ extension Session {
 }
 
 extension AuditEntry {
+    /// What is written now. A database may hold others, of other versions.
+    package static let actions: Set<String> = [
+        "audit-before-chain", "backup", "connection-kill", "entries-left-out", "found-unsealed",
+        "history-prune",
+        "history-prune-begin", "history-read", "hold-add", "hold-release", "left-out", "mapping-add",
+        "mapping-disable", "mapping-enable", "mapping-remove", "mapping-set", "node-add", "node-disable",
+        "node-enable", "node-end-credentials", "node-remove", "node-rename", "node-rotate", "node-tag",
+        "restore",
+        "seal-key-export", "takeovers", "violation",
+    ]
+
     package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(id, forKey: .id)
@@ -124,6 +137,7 @@ extension AuditEntry {
         try values.encode(before, forKey: .before)
         try values.encode(after, forKey: .after)
         try values.encode(detail, forKey: .detail)
+        try values.encode(chain, forKey: .chain)
     }
 }
 

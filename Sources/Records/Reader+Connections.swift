@@ -5,10 +5,10 @@ extension Reader {
     /// other end, neither repeat nor hide one.
     ///
     /// Its work is bounded by `budget`, so a filter that little matches answers short pages. Gaps stand where they were among
-    /// the connections that were looked at.
+    /// the connections that were looked at; `present` is one that no note tells yet (``Store/presentGap(_:)``).
     package func history(
         _ filter: ConnectionFilter, order: ConnectionOrder = .newest, cursor: Int64? = nil,
-        limit: Int = Limits.page, budget: PageBudget = PageBudget()
+        limit: Int = Limits.page, budget: PageBudget = PageBudget(), present: HistoryGap? = nil
     ) throws(RecordsError) -> HistoryPage {
         let limit = max(1, min(limit, Limits.page))
         let conditions = try conditions(filter)
@@ -27,21 +27,22 @@ extension Reader {
             var isCut = false
             try search.step { (part) throws(RecordsError) in
                 let room = limit - found.count
-                let ids = try self.ids(of: part, conditions, order, limit: room)
+                // One more than fit tells whether the page is cut, or ends where the part does.
+                let all = try self.ids(of: part, conditions, order, limit: room + 1)
+                let ids = all.prefix(room)
                 for id in ids {
                     guard var record = try connection(id: id), conditions.holds(record) else { continue }
                     record.setPassed(filter.open?[id])
                     found.append(record)
                 }
-                // The part may have more of them.
-                isCut = ids.count == room
+                isCut = all.count > room
                 next = isCut ? ids.last : order == .newest ? part.ids.lowerBound : part.ids.upperBound
                 return ids.count
             }
-            if isCut || search.isSpent && !search.isDone { break }
+            if isCut || (search.isSpent || found.count == limit) && !search.isDone { break }
             if search.isDone { next = nil }
         }
-        let gaps = try gaps(filter, order, from: cursor, to: next)
+        let gaps = try gaps(filter, order, from: cursor, to: next, present)
         return HistoryPage(entries: Self.merge(found, gaps, order), next: next)
     }
 
@@ -82,21 +83,25 @@ extension Reader {
     // MARK: Gaps
 
     /// Those noted between the connections where a page begins and where it ends. A page is told from the next by the time of
-    /// the connection between them, so each gap is in one of them.
+    /// the connection between them, so each gap is in one of them, however few connections there are.
     private func gaps(
-        _ filter: ConnectionFilter, _ order: ConnectionOrder, from cursor: Int64?, to next: Int64?
+        _ filter: ConnectionFilter, _ order: ConnectionOrder, from cursor: Int64?, to next: Int64?,
+        _ present: HistoryGap?
     ) throws(RecordsError) -> [(at: Timestamp, gap: HistoryGap)] {
         guard filter.isOpen != true else { return [] }
         // A page newest first has the ids below `cursor`, from `next` on; oldest first those above `cursor`, up to `next`.
         let (first, last) = (try openingTime(at: cursor, order), try openingTime(at: next, order))
         let (low, high) = order == .newest ? (last, first) : (first, last)
-        let all = try records { () throws(SQLiteError) in
+        let (since, until) = (filter.since ?? filter.at, filter.until ?? filter.at)
+        // A gap of a clock that was set back ends before it begins.
+        var all = try records { () throws(SQLiteError) in
             try database.query(
                 """
                 SELECT at, from_at, to_at, detail FROM notes
                 WHERE kind = 'gap' AND at >= ? AND at < ? AND from_at NOT NULL AND to_at NOT NULL
+                    AND max(from_at, to_at) >= ? AND min(from_at, to_at) <= ?
                 ORDER BY at DESC, id DESC LIMIT ?
-                """, low ?? Timestamp(microseconds: .min), high ?? Timestamp(microseconds: .max), Limits.page
+                """, low ?? .lowest, high ?? .highest, since ?? .lowest, until ?? .highest, Self.gapsTold + 1
             ) { (row) throws(SQLiteError) in
                 (
                     at: try row.time(0),
@@ -105,11 +110,20 @@ extension Reader {
                 )
             }
         }
-        let kept = all.filter {
-            $0.gap.overlaps(since: filter.since ?? filter.at, until: filter.until ?? filter.at)
+        if all.count > Self.gapsTold, let youngest = all.popLast()?.gap {
+            // A server that starts and ends for days. The older ones are one, which ends where the others begin.
+            let oldest = low ?? since ?? .first
+            all.append((youngest.from, HistoryGap(from: oldest, to: youngest.to, cause: Self.manyGaps)))
         }
-        return order == .newest ? kept : kept.reversed()
+        if high == nil, let present, present.to >= since ?? .lowest, present.from <= until ?? .highest {
+            all.insert((present.to, present), at: 0)
+        }
+        return order == .newest ? all : all.reversed()
     }
+
+    /// Of one page.
+    private static let gapsTold = 10_000
+    private static let manyGaps = "many-gaps"
 
     /// Of the connection with this id, or the nearest beside it.
     func openingTime(at id: Int64?, _ order: ConnectionOrder) throws(RecordsError) -> Timestamp? {
@@ -149,6 +163,12 @@ extension Reader {
     }
 }
 
+extension Timestamp {
+    /// Beyond all that may be stored.
+    fileprivate static let lowest = Timestamp(microseconds: .min)
+    fileprivate static let highest = Timestamp(microseconds: .max)
+}
+
 extension ConnectionFilter {
     /// Before which a connection must have been opened.
     var latestOpening: Timestamp? {
@@ -172,13 +192,5 @@ extension ConnectionRecord {
         guard isOpen, let passed else { return }
         bytesUp = passed.up
         bytesDown = passed.down
-    }
-}
-
-extension HistoryGap {
-    /// A gap of a clock that was set back ends before it begins.
-    fileprivate func overlaps(since: Timestamp?, until: Timestamp?) -> Bool {
-        let (first, last) = (min(from, to), max(from, to))
-        return (since.map { last >= $0 } ?? true) && (until.map { first <= $0 } ?? true)
     }
 }

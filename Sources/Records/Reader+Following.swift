@@ -6,7 +6,7 @@ package struct FollowCursor: Equatable, Sendable, CustomStringConvertible {
     package let closed: Int64
     package let note: Int64
 
-    init(opened: Int64, closed: Int64, note: Int64) {
+    package init(opened: Int64, closed: Int64, note: Int64) {
         self.opened = opened
         self.closed = closed
         self.note = note
@@ -41,6 +41,32 @@ extension Reader {
                 FollowCursor(opened: try row.integer(0), closed: try row.integer(1), note: try row.integer(2))
             } ?? FollowCursor(opened: 0, closed: 0, note: 0)
         }
+    }
+
+    /// Where a follower goes on that has seen all up to the opening of a connection: nothing that it may have missed is left
+    /// out, so ends since that opening come again.
+    package func followCursor(from connection: Int64) throws(RecordsError) -> FollowCursor {
+        let end = try historyEnd()
+        guard let opening = try openingTime(at: connection, .oldest) else {
+            return FollowCursor(opened: 0, closed: 0, note: 0)
+        }
+        var closed = end.closed
+        if let ids = try ids(in: .closed, since: opening, until: nil) {
+            let first = try records { () throws(SQLiteError) in
+                try database.first(
+                    "SELECT min(id) FROM closed NOT INDEXED WHERE id BETWEEN ? AND ? AND at >= ?",
+                    ids.lowerBound, ids.upperBound, opening
+                ) { (row) throws(SQLiteError) in try row.integerOrNil(0) } ?? nil
+            }
+            if let first { closed = first - 1 }
+        }
+        let note = try records { () throws(SQLiteError) in
+            try database.first("SELECT min(id) FROM notes WHERE kind = 'gap' AND at >= ?", opening) {
+                (row) throws(SQLiteError) in try row.integerOrNil(0)
+            } ?? nil
+        }
+        return FollowCursor(
+            opened: min(connection, end.opened), closed: closed, note: note.map { $0 - 1 } ?? end.note)
     }
 
     /// What happened after `cursor`, in the order of the events: each connection when it is opened and again when it has

@@ -10,16 +10,18 @@ package struct AuditFilter: Equatable, Sendable {
     package var actor: String?
     /// The whole word.
     package var action: String?
+    package var mapping: Int64?
 
     package init(
         since: Timestamp? = nil, until: Timestamp? = nil, node: String? = nil, actor: String? = nil,
-        action: String? = nil
+        action: String? = nil, mapping: Int64? = nil
     ) {
         self.since = since
         self.until = until
         self.node = node
         self.actor = actor
         self.action = action
+        self.mapping = mapping
     }
 }
 
@@ -66,11 +68,21 @@ extension Reader {
             sql += " AND action = ?"
             values.append(action)
         }
+        if let mapping = filter.mapping {
+            sql += " AND mapping = ?"
+            values.append(mapping)
+        }
         return try records { () throws(SQLiteError) in
             try database.query(
                 sql + side + order,
                 list: values + [cursor, max(1, min(limit, Limits.page))] as [any Bindable],
                 row: AuditEntry.init)
+        }
+    }
+
+    /// The id of the newest entry.
+    package func auditEnd() throws(RecordsError) -> Int64 {
+        try records { () throws(SQLiteError) in try database.pragma("SELECT coalesce(max(id), 0) FROM audit")
         }
     }
 

@@ -14,6 +14,8 @@ struct Recovery {
     let lastRoute: Int64
     /// The note of the server's start.
     private(set) var started: OpeningJournal.Mark?
+    /// In a program that is no server: since when none has run.
+    private(set) var down: HistoryGap?
 
     /// Answers when all is on disk and the slot file may be emptied.
     init(_ connection: WritingConnection, directory: String, lifecycle: Lifecycle?) throws(RecordsError) {
@@ -36,6 +38,8 @@ struct Recovery {
             if let lifecycle {
                 events += try gap(now, lastAlive).map { [.note($0)] } ?? []
                 events.append(.note(lifecycle.start(at: now, lastOpened: rows.chains.heads.opened.id)))
+            } else if let gap = try gap(now, lastAlive), let from = gap.from, let cause = gap.detail {
+                down = HistoryGap(from: from, to: now, cause: cause)
             }
         } catch { throw RecordsError(error) }
         if !events.isEmpty { _ = try connection.commit(events, events.indices, dropped: [], []) }

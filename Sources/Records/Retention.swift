@@ -28,15 +28,14 @@ extension Store {
 
     private static let daySeconds: Int64 = 86_400
 
-    /// Until when the history may go, and whether that is earlier than the clock says. A machine that starts with a wrong clock
-    /// must not delete everything: no more time is taken to have passed than a day since the last sign of life before this
-    /// server's start, and what the monotonic clock counted since.
+    /// Until when the history may go, and whether that is earlier than the clock says (``Reader/knownTime(now:runMicroseconds:)``).
     package func retained(keepSeconds: Int64) throws(RecordsError) -> (before: Timestamp, isLate: Bool) {
-        let lastLife = try read { (reader) throws(RecordsError) in try reader.lifeBeforeStart() }
         let now = Timestamp.now
-        let run = Int64(clamping: (Monotonic.nanoseconds - openedMonotonic) / 1_000_000_000)
-        let latest = lastLife?.adding(seconds: run + Self.daySeconds) ?? now
-        return (min(now, latest).adding(seconds: -keepSeconds), latest < now)
+        let run = Int64(clamping: (Monotonic.nanoseconds - openedMonotonic) / 1_000)
+        let known = try read { (reader) throws(RecordsError) in
+            try reader.knownTime(now: now, runMicroseconds: run)
+        }
+        return (known.adding(seconds: -keepSeconds), known < now)
     }
 
     /// Rows that a clock dated too late, but not ahead of now, keep what is before them.
@@ -69,7 +68,10 @@ extension Store {
                 if isLate {
                     Log.limited(
                         .warn, "retention-clock", key: "", ("now", Timestamp.now), ("kept-since", before),
-                        ("hint", "the clock went ahead, or nothing ran for long; right after the next start"))
+                        (
+                            "hint",
+                            "the clock jumped, or nothing ran for long: right after a day; or goproxy-admin history prune"
+                        ))
                 }
                 let report = try prune(before: before, actor: .server)
                 if report.seal == nil, report.heldBy == nil { try warnOfOldest(before) }
@@ -89,17 +91,55 @@ extension Store {
 }
 
 extension Reader {
-    /// The end of what was known when the last server started: where its gap begins. Nil when it was the first.
-    fileprivate func lifeBeforeStart() throws(RecordsError) -> Timestamp? {
-        try records { () throws(SQLiteError) in
-            try database.first(
-                """
-                SELECT from_at FROM notes WHERE kind = 'gap' AND from_at IS NOT NULL
-                    AND id = (SELECT max(id) FROM notes WHERE kind = 'start') - 1
-                """
-            ) { (row) throws(SQLiteError) in try row.time(0) }
+    /// The time that has passed for certain. A machine whose clock is wrong must not delete anything, however often it starts:
+    /// a clock that jumped, or that went on while nothing ran for more than a day, is believed when servers have lived for a
+    /// day under it. Until then no more time has passed since the last that was believed than they have lived.
+    package func knownTime(now: Timestamp, runMicroseconds: Int64) throws(RecordsError) -> Timestamp {
+        var stretches: [(begin: Timestamp, end: Timestamp)] = []
+        var begin: Timestamp?
+        let notes = try records { () throws(SQLiteError) in
+            try database.query(
+                "SELECT kind, at, from_at, to_at, detail FROM notes WHERE kind IN ('start', 'gap') ORDER BY id"
+            ) { (row) throws(SQLiteError) in
+                (
+                    isStart: try row.text(0) == Note.Kind.start.rawValue, at: try row.time(1),
+                    from: try row.timeOrNil(2), to: try row.timeOrNil(3),
+                    cause: try row.textOrNil(4).flatMap { Note.Gap(rawValue: $0) }
+                )
+            }
         }
+        for note in notes {
+            if note.isStart {
+                begin = note.at
+            } else if let from = note.from, let to = note.to {
+                guard [.clockStep, .serverStop, .serverCrash].contains(note.cause) else { continue }
+                stretches.append((begin ?? from, from))
+                begin = note.cause == .clockStep ? to : nil
+            }
+        }
+        // No server's start is known.
+        guard let begin else { return now }
+        let run = Timestamp(microseconds: now.microseconds.adding(-runMicroseconds))
+        stretches.append((max(begin, run), now))
+        // From the newest back, to the first that is believed.
+        var (known, lived, livedSince): (Timestamp, Int64, Int64) = (now, 0, 0)
+        for (place, stretch) in stretches.enumerated().reversed() {
+            lived += max(0, stretch.end.distance(from: stretch.begin))
+            if lived >= Self.dayMicroseconds { break }
+            guard place > 0 else { break }
+            let before = stretches[place - 1]
+            let rest = stretch.begin.distance(from: before.end)
+            guard rest > Self.dayMicroseconds || rest < -Self.backMicroseconds else { continue }
+            livedSince += lived
+            lived = 0
+            known = min(known, Timestamp(microseconds: before.end.microseconds.adding(livedSince)))
+        }
+        return known
     }
+
+    private static let dayMicroseconds: Int64 = 86_400_000_000
+    /// A clock that is set by so little is as right as before.
+    private static let backMicroseconds: Int64 = 3_600_000_000
 
     /// When the oldest connection opened that no pruning has taken or carried.
     fileprivate func oldestNotPruned() throws(RecordsError) -> Timestamp? {

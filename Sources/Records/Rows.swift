@@ -126,5 +126,6 @@ extension AuditEntry {
         before = try row.textOrNil(8)
         after = try row.textOrNil(9)
         detail = try row.textOrNil(10)
+        chain = try row.integerOrNil(11).map { hex($0) }
     }
 }

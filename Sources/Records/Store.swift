@@ -142,6 +142,14 @@ package final class Store: Sendable {
     /// Who keeps the log of writes from beginning anew, by reading; nil: nobody did when it last was to.
     package var logHolder: String? { readers.gate.holder }
 
+    /// What is not known up to `now`, and no note tells yet: no server runs, or nothing can be written.
+    package func presentGap(_ now: Timestamp) -> HistoryGap? {
+        if let since = health.failingSince {
+            return HistoryGap(from: since, to: now, cause: Note.Gap.auditFailure.rawValue)
+        }
+        return writer.signals.down.map { HistoryGap(from: $0.from, to: now, cause: $0.cause) }
+    }
+
     /// Called once, on the writer's thread, when the database was moved or deleted under the program: nothing is written any
     /// more, and the server had better end. Looked at every second.
     package var onLost: (@Sendable (RecordsError) -> Void)? {

@@ -17,6 +17,7 @@ final class StoreSignals: Sendable {
     private struct State {
         var health = StoreHealth()
         var loss: RecordsError?
+        var down: HistoryGap?
         var onLost: (@Sendable (RecordsError) -> Void)?
     }
 
@@ -25,6 +26,12 @@ final class StoreSignals: Sendable {
     var health: StoreHealth {
         get { state.withLock(\.health) }
         set { state.withLock { $0.health = newValue } }
+    }
+
+    /// Since when no server has run, where this program is none.
+    var down: HistoryGap? {
+        get { state.withLock(\.down) }
+        set { state.withLock { $0.down = newValue } }
     }
 
     /// Called once, and at once when the loss was before.

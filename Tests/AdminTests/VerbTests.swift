@@ -37,6 +37,7 @@ struct VerbTests {
         ("status", "Status", false),
         ("audit --since 1h", "AuditEntry", true),
         ("audit --limit 3", "AuditEntry", true),
+        ("audit show 1", "AuditEntry", false),
         ("version", nil, false),
         ("hold add --since 30d --reason case-4711", "Hold", false),
         ("hold list --released", "Hold", true),

@@ -48,6 +48,36 @@ struct HistoryTests {
         #expect(ids(first).count == 20 && rows.connections.count == 300)
     }
 
+    @Test func `equal reads of one actor are a row of the audit, and one more with their count`() throws {
+        try fixture.makeHistory(30)
+        for _ in 0..<200 {
+            _ = try page("/v1/history?limit=1")
+            let ago = Timestamp.now.adding(seconds: -600)
+            _ = try page("/v1/history?limit=1&since=\(ago)")
+        }
+        #expect(try reads().count == 2)
+        _ = try page("/v1/history?limit=2")
+        #expect(try reads().count == 3, "another read is another row")
+        #expect(fixture.ask("GET", "/v1/history?limit=1", actor: .user("bob", uid: 1)).status == 200)
+        #expect(fixture.ask("GET", "/v1/audit?action=history-read&actor=bob").text.contains("limit=1"))
+        fixture.service.stop()
+        let rows = fixture.ask("GET", "/v1/audit?action=history-read").text
+        #expect(rows.matches(of: /199 times more/).count == 2)
+    }
+
+    @Test func `an hour of equal reads ends with its count`() {
+        let reads = RepeatedReads()
+        let (begin, alice) = (ContinuousClock.now, Actor.user("alice", uid: 1))
+        #expect(reads.isFirst(alice, "a", "a", begin))
+        #expect(reads.takeEnded(begin + .seconds(3_599)).isEmpty)
+        for _ in 0..<4 { #expect(!reads.isFirst(alice, "a", "a", begin + .seconds(9))) }
+        #expect(reads.isFirst(alice, "b", "b", begin))
+        #expect(reads.takeEnded(begin + .seconds(3_599)).isEmpty)
+        let ended = reads.takeEnded(begin + .seconds(3_600))
+        #expect(ended.count == 1 && ended[0].actor == alice && ended[0].words.hasPrefix("a (4 times more, "))
+        #expect(reads.isFirst(alice, "a", "a", begin + .seconds(3_601)), "the next hour begins with a row")
+    }
+
     @Test func `top in parts is the whole, and only its first part is in the audit`() throws {
         try fixture.makeHistory(4_000)
         func top(_ query: String) throws -> TopAnswer {

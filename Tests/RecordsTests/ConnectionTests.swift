@@ -192,6 +192,66 @@ struct ConnectionTests {
         }
     }
 
+    @Test func `a gap is shown however few connections there are, also the one that lasts`() throws {
+        let past = try Past()
+        let present = HistoryGap(from: Past.hour(5), to: Past.hour(9), cause: "server-crash")
+        func gaps(
+            since: Int? = nil, until: Int? = nil, limit: Int = 1_000, _ present: HistoryGap? = present
+        ) throws -> [[String]] {
+            var filter = ConnectionFilter()
+            filter.since = since.map(Past.hour)
+            filter.until = until.map(Past.hour)
+            return try ConnectionOrder.allCases.map { [filter] order in
+                try past.store.read { (reader) throws(RecordsError) in
+                    try reader.history(filter, order: order, limit: limit, present: present)
+                }.entries.map {
+                    switch $0 {
+                    case .connection: "connection"
+                    case .gap(let gap): gap.cause
+                    }
+                }
+            }
+        }
+        #expect(try gaps() == [["server-crash"], ["server-crash"]], "an empty history")
+        past.append([.note(.gap(.serverStop, from: Past.hour(-9), to: Past.hour(-5), at: Past.hour(-5)))])
+        #expect(try gaps() == [["server-crash", "server-stop"], ["server-stop", "server-crash"]])
+        try past.hour(0, connections: 2)
+        // A page that is just full ends where the history does.
+        let all = ["server-crash", "connection", "connection", "server-stop"]
+        #expect(try gaps(limit: 2) == [all, all.reversed()])
+        #expect(try gaps(limit: 1) == [Array(all.prefix(2)), ["server-stop", "connection"]])
+        #expect(try gaps(since: 6, until: 8) == [["server-crash"], ["server-crash"]])
+        #expect(try gaps(since: -8, until: -7) == [["server-stop"], ["server-stop"]])
+        #expect(try gaps(since: 1, until: 4) == [[], []] && gaps(since: 10) == [[], []])
+        // More younger ones than a page tells hide none of the time asked for.
+        past.append(
+            (0..<12_000).map {
+                let at = Past.hour(20).adding(seconds: Int64($0))
+                return .note(.gap(.serverCrash, from: at, to: at, at: at))
+            })
+        #expect(try gaps(since: -8, until: -7, nil) == [["server-stop"], ["server-stop"]])
+        let whole = try gaps(nil)
+        #expect(whole[0].count == 10_003 && whole[0][10_000] == "many-gaps")
+        #expect(whole[1] == whole[0].reversed())
+    }
+
+    @Test func `what no note tells yet is a gap up to now: no server runs`() throws {
+        let server = try scratch.server()
+        #expect(server.presentGap(.now) == nil)
+        let killed = try scratch.killed()
+        server.close()
+        for (folder, cause) in [(scratch, "server-stop"), (killed, "server-crash")] {
+            // Each command that comes while the server is down says so.
+            for _ in 0..<2 {
+                let store = try folder.store()
+                let now = Timestamp.now
+                let gap = try #require(store.presentGap(now))
+                #expect(gap.cause == cause && gap.to == now && now.distance(from: gap.from) < 600_000_000)
+                store.close()
+            }
+        }
+    }
+
     @Test func `a page ends when its time is over, and the next goes on`() throws {
         let store = try scratch.store()
         var rows = HistoryRows(seed: 9, routes: 40, connections: 6_000)
