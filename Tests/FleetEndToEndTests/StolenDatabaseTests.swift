@@ -86,7 +86,17 @@ struct StolenDatabaseTests {
             }
             #expect(node.logged("link-down").isEmpty && fleet.server.logged("link-up").count == 1)
 
-            // As the server: its database names the node, but the node does not believe it.
+            // As the server: without keys it does not start, and with some of the thief's own the node does not believe it.
+            let keyless = try Program.goproxy(
+                "goproxy-server", ["-host", "127.0.0.1", "-port", "0", "-data", thieves.file("data")]
+            ).finish()
+            #expect(keyless.end == .exit(1) && keyless.errors.last?.contains("seal.key missing") == true)
+            let own = try ManagedFleet()
+            try own.stopServer()
+            for name in ["server.key", "seal.key"] {
+                try FileManager.default.copyItem(
+                    atPath: "\(own.data)/\(name)", toPath: thieves.file("data/\(name)"))
+            }
             let impostor = try Program.goproxy(
                 "goproxy-server", ["-host", "127.0.0.1", "-port", "0", "-data", thieves.file("data")])
             let address = try impostor.waitForLog("server-listening")["address"]
