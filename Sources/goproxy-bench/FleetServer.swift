@@ -18,6 +18,8 @@ struct FleetRecords: Sendable {
     func make(in path: String) throws(BenchError) -> [Credential] {
         do {
             let directory = try DataDirectory(path)
+            // A database with nodes is not served without either key.
+            _ = try directory.serverKey()
             let seal = try directory.sealingKey()
             let store = try Store.open(directory: path)
             defer { store.close() }
