@@ -90,7 +90,7 @@ extension Doctor {
 
     /// A key is there; is it the one?
     private mutating func credentials() {
-        guard let data = try? DataDirectory(directory), data.hasKeys, hasDatabase,
+        guard hasDatabase, let data = try? DataDirectory(directory), data.hasKeys,
             let keys = try? CredentialFactory(data),
             let credentials = try? Store.credentials(in: directory)
         else { return }

@@ -25,6 +25,7 @@ final class Patience {
                 (hasBegun, isWaiting) = (true, false)
                 return answer
             } catch {
+                if session.console.isOutputGone() { return nil }
                 guard hasBegun, Self.passing.contains(error.code) else { throw error }
                 if !isWaiting {
                     session.console.writeError("Waiting for the server: \(safe(error.message))\n")

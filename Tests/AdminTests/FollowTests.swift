@@ -138,7 +138,10 @@ struct FollowTests {
         follower.leave()
         later.leave()
         fixture.stop()
-        wait("their end") { [follower, later].allSatisfy { $0.status.withLock { $0 } == 0 } }
+        wait("their end") { [follower, later].allSatisfy { $0.status.withLock { $0 } != nil } }
+        for one in [follower, later] {
+            #expect(one.status.withLock { $0 } == 0, "\(one.errors.withLock { $0 })")
+        }
         #expect(fixture.run("audit --follow -o json").status == 2)
     }
 

@@ -177,6 +177,7 @@ struct KeepingTests {
         #expect(missing.status == 1 && missing.output.contains("seal.key is missing"))
         let nowhere = fixture.run("doctor --data /nowhere")
         #expect(nowhere.status == 1 && nowhere.error.contains("folder"))
+        #expect(!FileManager.default.fileExists(atPath: "/nowhere"), "it changes nothing")
     }
 
     @Test func `status and doctor name what failed, who is away and that nobody serves, and end with it`()
